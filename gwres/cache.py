@@ -1,0 +1,67 @@
+"""Keyed folders of things that are expensive to make; never half-written."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def root():
+    """Where caches lie: $GWRES_CACHE, or gwres/ in the user's cache folder."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GWRES_CACHE") or Path(user) / "gwres")
+
+
+def digest(made_from):
+    """A short name for a JSON-able description: the same text, the same name."""
+    text = json.dumps(made_from, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def replacing(path):
+    """A temporary path beside `path` that takes its place if all goes well.
+
+    Yields a path that does not exist yet. On leaving, it is moved to `path` in one
+    step; on any error it is removed and `path` is as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield scratch / path.name
+        os.replace(scratch / path.name, path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def folder(kind, made_from, make):
+    """The cached folder for `made_from`, made now if there is none.
+
+    Two processes that want the same folder at once make it once: the second waits.
+
+    Args:
+        kind: the sort of thing, the folder above it.
+        made_from: JSON-able description of all that went into it; its digest is the
+            key, and it is kept inside as `made_from.json`.
+        make: called with an empty folder to fill.
+
+    Returns:
+        Path of the complete folder.
+    """
+    path = root() / kind / digest(made_from)
+    if path.is_dir():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.is_dir():
+            with replacing(path) as scratch:
+                scratch.mkdir()
+                make(scratch)
+                (scratch / "made_from.json").write_text(json.dumps(made_from, indent=1))
+    return path

@@ -1,0 +1,125 @@
+"""Batches of whitened windows: live injection, or packed windows with augmentation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from gwres.layers.augment import augment
+from gwres.layers.inject import respond, white
+from gwres.layers.whiten import FREQUENCIES, gain
+from gwres.simulate.detectors import delays, patterns
+from gwres.simulate.waveforms import (
+    BANK_MERGER_S,
+    REFERENCE_MPC,
+    bank_frequencies,
+)
+from gwres.strain import DETECTORS, DURATION, WHITENED_RATE, WHITENED_SAMPLES
+
+# Where a window begins in the bank's segment: its usual mergers need the least shift.
+START = int(0.75 * WHITENED_RATE)
+
+
+@dataclass(frozen=True)
+class Live:
+    """How windows are made on the fly.
+
+    Args:
+        batch: windows, half of them noise, the other half the same noise with a signal.
+        loud: how much louder signals are at the start.
+        ease: the share of training after which signals are as loud as they are.
+        drop: probability that a detector is missing, each.
+    """
+
+    batch: int = 256
+    loud: float = 3.0
+    ease: float = 0.4
+    drop: float = 0.05
+
+
+def loudness(step, steps, config):
+    """The factor on signals at a step: from `loud` down to 1."""
+    if not config.ease:
+        return 1.0
+    done = min(step / (config.ease * steps), 1.0)
+    return config.loud + (1.0 - config.loud) * done
+
+
+def _draws(rng, population, bank_size, pairs, factor, drop):
+    """What makes each pair of a batch different, as small arrays."""
+    extrinsic = population.draw(
+        rng, pairs, ("luminosity_distance", "ra", "dec", "psi", "merger_time")
+    )
+    sky = extrinsic["ra"], extrinsic["dec"]
+    response = patterns(*sky, extrinsic["psi"])
+    nearer = factor * REFERENCE_MPC / extrinsic["luminosity_distance"]
+    in_bank = BANK_MERGER_S - START / WHITENED_RATE
+    arrival = extrinsic["merger_time"][:, None] + delays(*sky) - in_bank
+    present = rng.random((pairs, len(DETECTORS))) >= drop
+    present[~present.any(axis=1)] = True
+    return (
+        rng.integers(bank_size, size=pairs),
+        (response * nearer[:, None, None]).astype(np.float32),
+        arrival.astype(np.float32),
+        present.astype(np.float32),
+    )
+
+
+def live(spectra, population, asd, config, seed, steps, first=0):
+    """Batches for training on simulated data, made on the fly.
+
+    Each batch is a function of (seed, its step) alone, so that a training run that
+    was stopped goes on with the batches it would have had.
+
+    Args:
+        spectra: the bank, complex64 (count, 2, bins).
+        population: a `Population`, for sky, time and distance.
+        asd: as `whiten.fit_asd` gives it.
+        config: a `Live`.
+        seed: of everything drawn.
+        steps: batches in the whole training.
+        first: the step to begin with.
+
+    Returns:
+        tf.data.Dataset of (whitened (batch, 2048, 3), label (batch, 1)).
+    """
+    frequencies = bank_frequencies().astype(np.float32)
+    at_bank = np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
+    gains = gain(at_bank, frequencies)
+    band = gain(np.ones_like(frequencies), frequencies) * np.sqrt(WHITENED_RATE / 2)
+    parts = spectra.view(np.float32).reshape(*spectra.shape, 2)
+    with tf.device("cpu"):
+        parts = tf.constant(parts)
+    pairs = config.batch // 2
+    labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]
+
+    def drawn():
+        for step in range(first, steps):
+            rng = np.random.default_rng([seed, step])
+            factor = loudness(step, steps, config)
+            key = rng.integers(2**31, size=2, dtype=np.int32)
+            yield (
+                key,
+                *_draws(rng, population, len(spectra), pairs, factor, config.drop),
+            )
+
+    def batch(key, index, response, arrival, present):
+        window = START, WHITENED_SAMPLES
+        shape = pairs, len(DETECTORS), len(frequencies), 2
+        normals = tf.random.stateless_normal(shape, key)
+        noise = white(normals, band, frequencies, *window)
+        chosen = tf.gather(parts, index)
+        signal = respond(chosen, response, arrival, gains, frequencies, *window)
+        both = tf.concat([noise + signal, noise], axis=0)
+        return both * tf.tile(present, (2, 1))[:, None], labels
+
+    detectors = len(DETECTORS)
+    signature = (
+        tf.TensorSpec((2,), tf.int32),
+        tf.TensorSpec((pairs,), tf.int64),
+        tf.TensorSpec((pairs, detectors, 2), tf.float32),
+        tf.TensorSpec((pairs, detectors), tf.float32),
+        tf.TensorSpec((pairs, detectors), tf.float32),
+    )
+    dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
+    return dataset.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)

@@ -1,0 +1,30 @@
+"""Symmetries of the data: what may be done to a whitened window and leave its label."""
+
+from keras import ops
+
+
+def augment(windows, sign, swap, shift, keep):
+    """Apply drawn symmetries.
+
+    Args:
+        windows: (batch, time, 3), whitened, H1, L1, V1.
+        sign: (batch,), +1 or -1, on all detectors: a polarisation angle of 90 degrees
+            more.
+        swap: (batch,), 1 exchanges H1 and L1, which share their noise curve.
+        shift: (batch,), int, samples by which all detectors come later; what leaves at
+            the end comes in at the start.
+        keep: (batch, 3), 0 drops a detector.
+
+    Returns:
+        (batch, time, 3).
+    """
+    time = ops.shape(windows)[1]
+    index = ops.mod(ops.arange(time) - ops.expand_dims(shift, 1), time)
+    windows = ops.take_along_axis(windows, ops.expand_dims(index, 2), axis=1)
+    swapped = ops.stack(
+        [windows[..., 1], windows[..., 0], windows[..., 2]], axis=-1
+    )
+    chosen = ops.reshape(ops.cast(swap, windows.dtype), (-1, 1, 1))
+    windows = chosen * swapped + (1 - chosen) * windows
+    factor = ops.expand_dims(sign, 1) * keep
+    return windows * ops.expand_dims(ops.cast(factor, windows.dtype), 1)

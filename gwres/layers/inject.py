@@ -1,0 +1,64 @@
+"""Live injection: whitened noise, and whitened signals out of a waveform bank."""
+
+import math
+
+from keras import ops
+
+from gwres.layers.whiten import fade
+
+
+def respond(spectra, patterns, arrival, gains, frequencies, start, samples):
+    """Whitened response of the detectors to waveforms of the bank.
+
+    h_d(f) = (F+ h+(f) + Fx hx(f)) exp(-2 pi i f t_d), times the whitening gain.
+
+    Args:
+        spectra: (batch, 2, n, 2): plus and cross; real and imaginary part of the DFT
+            at the whitened rate.
+        patterns: (batch, 3, 2) antenna patterns, over the relative distance.
+        arrival: (batch, 3), s, by how much each detector's signal comes later than it
+            does in the bank.
+        gains: (3, n), the whitening gain of each detector.
+        frequencies: (n,), Hz, bins of the bank's segment that start above zero.
+        start, samples: the part of the segment to keep.
+
+    Returns:
+        (batch, samples, 3). The norm of a signal is its optimal SNR in the window.
+    """
+    phase = (2 * math.pi) * arrival[..., None] * frequencies
+    cos, sin = ops.cos(phase) * gains, ops.sin(phase) * gains
+    real = ops.matmul(patterns, spectra[..., 0])
+    imaginary = ops.matmul(patterns, spectra[..., 1])
+    shifted = real * cos + imaginary * sin, imaginary * cos - real * sin
+    return _window(shifted, frequencies, start, samples)
+
+
+def white(normals, band, frequencies, start, samples):
+    """Whitened noise, with the spectrum that whitening leaves.
+
+    Args:
+        normals: (batch, 3, n, 2), independent standard normal draws.
+        band: (n,), 0 to 1, the whitening's band.
+        frequencies: (n,), Hz, as for `respond`.
+        start, samples: the part of the segment to keep, so that none is periodic.
+
+    Returns:
+        (batch, samples, 3), unit variance per sample less what the band cuts off.
+    """
+    length = _length(frequencies)
+    spectrum = normals * band[:, None] * math.sqrt(length / 2)
+    return _window((spectrum[..., 0], spectrum[..., 1]), frequencies, start, samples)
+
+
+def _length(frequencies):
+    """Samples of the segment whose bins end just below its Nyquist frequency."""
+    step = float(frequencies[1] - frequencies[0])
+    return 2 * (round(float(frequencies[-1]) / step) + 1)
+
+
+def _window(spectrum, frequencies, start, samples):
+    step = float(frequencies[1] - frequencies[0])
+    below = round(float(frequencies[0]) / step)
+    padded = tuple(ops.pad(part, [(0, 0), (0, 0), (below, 1)]) for part in spectrum)
+    series = ops.irfft(padded)[..., start : start + samples]
+    return ops.transpose(series, (0, 2, 1)) * fade(samples)

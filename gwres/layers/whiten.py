@@ -1,0 +1,176 @@
+"""Whitening: raw strain of three detectors to what the network sees."""
+
+import keras
+import numpy as np
+from keras import ops
+from scipy.signal import welch
+
+from gwres.errors import InputError
+from gwres.strain import (
+    BAND,
+    DETECTORS,
+    SAMPLE_RATE,
+    SAMPLES,
+    SCALE,
+    WHITENED_RATE,
+    WHITENED_SAMPLES,
+)
+
+REACH = SAMPLES // 2  # samples reflected at either end
+PADDED = SAMPLES + 2 * REACH
+FREQUENCIES = np.arange(PADDED * WHITENED_RATE // SAMPLE_RATE // 2 + 1) * (
+    SAMPLE_RATE / PADDED
+)
+RISE_HZ = 5.0  # of the band's lower edge, so that its filter rings for 0.2 s only
+WELCH_SAMPLES = SAMPLE_RATE  # 1 Hz resolution
+# At its ends a window's low-frequency noise leaks into the band, with twice the
+# variance of the middle, so the first and last 31 ms go and the next 94 ms fade in.
+SILENT, FADE = 32, 96  # samples at the whitened rate
+
+
+def gain(asd, frequencies):
+    """What whitening multiplies a Fourier amplitude by.
+
+    White noise of unit variance at the whitened rate has the one-sided PSD 2/rate,
+    so noise of the given ASD comes out with unit variance per sample (less what
+    the band cuts off), and the norm of a whitened signal is its optimal SNR.
+
+    Args:
+        asd: one-sided, in units of `SCALE`/sqrt(Hz), shape (..., n).
+        frequencies: Hz, (n,).
+
+    Returns:
+        float32, the shape of `asd`: zero outside `BAND`.
+    """
+    low, high = BAND
+    rise = np.clip((frequencies - low) / RISE_HZ, 0, 1)
+    band = np.sin(np.pi / 2 * rise) ** 2 * (frequencies < high)
+    safe = np.where(band > 0, asd, 1.0)
+    return (band * np.sqrt(2 / WHITENED_RATE) / safe).astype(np.float32)
+
+
+def fit_asd(windows):
+    """Estimate the ASD of each detector from windows of noise.
+
+    Welch's mean over Hann segments of 1 s, in float64, one window at a time.
+
+    Args:
+        windows: iterable of strain of shape (3, 4096). Rows of zeros, detectors that
+            are missing, are left out.
+
+    Returns:
+        float64 (3, 2049) in units of `SCALE`/sqrt(Hz), at `FREQUENCIES`.
+
+    Raises:
+        InputError: a detector has no data.
+
+    Source:
+        Welch, IEEE Trans. Audio Electroacoust. 15, 70 (1967).
+    """
+    total = np.zeros((len(DETECTORS), WELCH_SAMPLES // 2 + 1))
+    counts = np.zeros(len(DETECTORS))
+    for window in windows:
+        scaled = np.asarray(window, dtype=np.float64) / SCALE
+        frequencies, power = welch(
+            scaled, SAMPLE_RATE, nperseg=WELCH_SAMPLES, detrend=False
+        )
+        total += power
+        counts += scaled.any(axis=1)
+    for detector, count in zip(DETECTORS, counts):
+        if not count:
+            raise InputError(
+                f"fitting the PSD needs noise windows with {detector}; received none"
+            )
+    mean = total / counts[:, None]
+    with np.errstate(divide="ignore"):
+        logs = [np.interp(FREQUENCIES, frequencies, np.log(row)) for row in mean]
+    return np.exp(np.stack(logs) / 2)
+
+
+def fade(samples):
+    """The weight of each sample of a whitened window: 0 at its ends, else 1.
+
+    Returns:
+        float32 (samples, 1).
+    """
+    inside = np.minimum(np.arange(samples), np.arange(samples)[::-1])
+    rise = np.clip((inside - SILENT) / FADE, 0, 1)
+    return (np.sin(np.pi / 2 * rise) ** 2).astype(np.float32)[:, None]
+
+
+def whiten(strain, gains):
+    """Scale, whiten, band-limit and resample strain in one pass of the FFT.
+
+    Each end is continued by its odd reflection, which keeps value and slope, and
+    tapered; the bins above 512 Hz are dropped, and the middle is kept.
+
+    Args:
+        strain: (batch, 3, 4096), dimensionless strain.
+        gains: `gain` at `FREQUENCIES`, (3, 2049).
+
+    Returns:
+        (batch, 2048, 3) at 1024 Hz, unit variance for noise, `fade` at the ends.
+    """
+    x = ops.cast(strain, "float32") / SCALE
+    before = 2 * x[..., :1] - ops.flip(x[..., 1 : REACH + 1], axis=-1)
+    after = 2 * x[..., -1:] - ops.flip(x[..., -REACH - 1 : -1], axis=-1)
+    x = ops.concatenate([before, x, after], axis=-1)
+    ramp = np.sin(np.pi / 2 * np.arange(REACH) / REACH) ** 2
+    window = np.concatenate([ramp, np.ones(SAMPLES), ramp[::-1]])
+    real, imaginary = ops.rfft(x * ops.convert_to_tensor(window, "float32"))
+    keep = len(FREQUENCIES)
+    gains = gains * (WHITENED_RATE / SAMPLE_RATE)
+    spectrum = real[..., :keep] * gains, imaginary[..., :keep] * gains
+    start = (PADDED - SAMPLES) // 2 * WHITENED_RATE // SAMPLE_RATE
+    x = ops.irfft(spectrum)[..., start : start + WHITENED_SAMPLES]
+    return ops.transpose(x, (0, 2, 1)) * fade(WHITENED_SAMPLES)
+
+
+@keras.saving.register_keras_serializable("gwres")
+class Whiten(keras.layers.Layer):
+    """`whiten` with a fitted ASD, which is saved as a non-trainable weight.
+
+    Args:
+        fitted: whether the ASD is there; set by `fit` and on loading.
+
+    Raises:
+        ValueError: called before `fit`.
+    """
+
+    def __init__(self, fitted=False, **kwargs):
+        # Whitening in half precision would lose the signal under the 10 Hz noise.
+        super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
+        self.fitted = fitted
+        self.trainable = False
+
+    def build(self, shape):
+        """Make the weight; strain of another shape is refused."""
+        expected = (len(DETECTORS), SAMPLES)
+        if tuple(shape[1:]) != expected:
+            raise ValueError(f"expected strain of shape {expected}, received {shape}")
+        self.asd = self.add_weight(
+            name="asd", shape=(len(DETECTORS), len(FREQUENCIES)), trainable=False
+        )
+
+    def fit(self, asd):
+        """Take an ASD as `fit_asd` gives it."""
+        if not self.built:
+            self.build((None, len(DETECTORS), SAMPLES))
+            self.built = True
+        self.asd.assign(asd)
+        self.fitted = True
+
+    def call(self, strain):
+        """Strain (batch, 3, 4096) to whitened (batch, 2048, 3)."""
+        if not self.fitted:
+            raise ValueError("Whiten has no PSD: call fit with noise windows first")
+        band = gain(np.ones(len(FREQUENCIES)), FREQUENCIES)
+        return whiten(strain, band / ops.maximum(self.asd, 1e-12))
+
+    def compute_output_shape(self, shape):
+        """(batch, 2048, 3)."""
+        return shape[0], WHITENED_SAMPLES, len(DETECTORS)
+
+    def get_config(self):
+        """The arguments."""
+        return super().get_config() | {"fitted": self.fitted}

@@ -1,0 +1,216 @@
+"""Residual networks of every depth, for waveforms (1-D) and spectrograms (2-D)."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from gwres.errors import InputError
+
+# Depth -> (block, blocks per stage). Depth = 2 + convolutions per block x blocks: the
+# stem, the blocks and the head count; projections on the shortcut do not.
+# Source: He et al., arXiv:1512.03385, table 1; 16 is 18 less one block.
+DEPTHS = {
+    16: ("basic", (2, 2, 2, 1)),
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+CONVOLUTIONS = {"basic": 2, "bottleneck": 3}
+EXPANSION = {"basic": 1, "bottleneck": 4}
+NORMS = ("none", "batch", "group")
+# The standard deviation of relu(x) for unit normal x is 1/RELU.
+RELU = float(np.sqrt(2 / (1 - 1 / np.pi)))
+STEP = 0.2  # share of a block's variance in its sum, Brock et al. 2021
+
+
+@dataclass(frozen=True)
+class ResNet:
+    """Which network.
+
+    Args:
+        depth: a key of `DEPTHS`.
+        width: channels of the first stage; each later stage has twice the last's.
+        norm: "none" (weights standardised instead), "batch" or "group".
+        kernel: length of the stem's kernel, in folded samples (waveform) or pixels.
+        dropout: before the head, 0 to 1.
+    """
+
+    depth: int = 34
+    width: int = 16
+    norm: str = "none"
+    kernel: int = 7
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if self.depth not in DEPTHS:
+            known = ", ".join(map(str, DEPTHS))
+            raise InputError(f"depth must be one of {known}; received {self.depth}")
+        if self.norm not in NORMS:
+            known = ", ".join(NORMS)
+            raise InputError(f"norm must be one of {known}; received {self.norm}")
+
+
+def _standardise(kernel):
+    """Kernels of zero mean and unit gain: Qiao et al., arXiv:1903.10520."""
+    kernel = ops.cast(kernel, "float32")
+    axes = tuple(range(len(kernel.shape) - 1))
+    fan_in = int(np.prod(kernel.shape[:-1]))
+    mean = ops.mean(kernel, axis=axes, keepdims=True)
+    variance = ops.var(kernel, axis=axes, keepdims=True)
+    return (kernel - mean) * ops.rsqrt(variance * fan_in + 1e-4)
+
+
+@keras.saving.register_keras_serializable("gwres")
+class StandardConv1D(layers.Conv1D):
+    """A convolution of standardised kernels."""
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve with the standardised kernel."""
+        kernel = ops.cast(_standardise(kernel), inputs.dtype)
+        return super().convolution_op(inputs, kernel)
+
+
+@keras.saving.register_keras_serializable("gwres")
+class StandardConv2D(layers.Conv2D):
+    """A convolution of standardised kernels."""
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve with the standardised kernel."""
+        kernel = ops.cast(_standardise(kernel), inputs.dtype)
+        return super().convolution_op(inputs, kernel)
+
+
+@keras.saving.register_keras_serializable("gwres")
+class Scale(layers.Layer):
+    """Multiply by one learned number."""
+
+    def __init__(self, initial=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
+    def build(self, shape):
+        """Make the number."""
+        start = keras.initializers.Constant(self.initial)
+        self.factor = self.add_weight(name="factor", shape=(), initializer=start)
+
+    def call(self, x):
+        """Any shape to the same shape."""
+        return x * ops.cast(self.factor, x.dtype)
+
+    def get_config(self):
+        """The arguments."""
+        return super().get_config() | {"initial": self.initial}
+
+
+class _Parts:
+    """The layers of one network's kind: its dimensions and its normalisation."""
+
+    def __init__(self, norm, dimensions):
+        self.norm = norm
+        standard = (StandardConv1D, StandardConv2D)
+        plain = (layers.Conv1D, layers.Conv2D)
+        self.kind = (standard if norm == "none" else plain)[dimensions - 1]
+
+    def conv(self, filters, kernel, strides=1):
+        return self.kind(
+            filters,
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=self.norm == "none",
+            kernel_initializer="he_normal",
+        )
+
+    def normalise(self, x):
+        if self.norm == "batch":
+            return layers.BatchNormalization(momentum=0.98)(x)
+        if self.norm == "group":
+            return layers.GroupNormalization(4)(x)
+        return x
+
+    def relu(self, x):
+        x = layers.Activation("relu")(x)
+        return x * RELU if self.norm == "none" else x
+
+    def block(self, x, variance, filters, stride, block):
+        """One residual block in pre-activation order.
+
+        Without normalisation the variance along the trunk is known: each block adds
+        STEP^2, so dividing by its root keeps every branch at unit variance.
+
+        Source: He et al., arXiv:1603.05027; Brock et al., arXiv:2101.08692.
+        """
+        out = filters * EXPANSION[block]
+        first = self.normalise(x)
+        if self.norm == "none":
+            first = first * float(variance**-0.5)
+        first = self.relu(first)
+        projected = stride > 1 or x.shape[-1] != out
+        shortcut = self.conv(out, 1, stride)(first) if projected else x
+        if block == "basic":
+            y = self.conv(out, 3, stride)(first)
+            y = self.conv(out, 3)(self.relu(self.normalise(y)))
+        else:
+            y = self.conv(filters, 1)(first)
+            y = self.conv(filters, 3, stride)(self.relu(self.normalise(y)))
+            y = self.conv(out, 1)(self.relu(self.normalise(y)))
+        if self.norm == "none":
+            y = Scale(STEP)(y)
+        entered = 1.0 if projected else variance
+        return layers.Add()([shortcut, y]), entered + STEP**2
+
+
+def trunk(x, config, dimensions):
+    """Stages of blocks, pooling and head: features to one logit.
+
+    Args:
+        x: (batch, *space, channels) with `dimensions` axes of space.
+        config: a `ResNet`.
+        dimensions: 1 or 2.
+
+    Returns:
+        (batch, 1), the logit, float32.
+    """
+    block, stages = DEPTHS[config.depth]
+    parts = _Parts(config.norm, dimensions)
+    variance = 1.0
+    for stage, blocks in enumerate(stages):
+        for index in range(blocks):
+            stride = 2 if stage and not index else 1
+            filters = config.width * 2**stage
+            x, variance = parts.block(x, variance, filters, stride, block)
+    x = parts.relu(parts.normalise(x))
+    axes = tuple(range(1, dimensions + 1))
+    x = layers.Concatenate()([ops.mean(x, axes), ops.max(x, axes)])
+    if config.dropout:
+        x = layers.Dropout(config.dropout)(x)
+    return layers.Dense(
+        1, dtype="float32", kernel_initializer="zeros", name="logit"
+    )(x)
+
+
+def stem(detectors, config, dimensions, strides=1):
+    """Each detector's own first layer, then all three together.
+
+    H1 and L1 share their weights: they have one noise curve. V1 has its own.
+
+    Args:
+        detectors: three tensors (batch, *space, channels), H1, L1, V1.
+        config: a `ResNet`.
+        dimensions: 1 or 2.
+        strides: of the first layer.
+
+    Returns:
+        (batch, *space, width).
+    """
+    parts = _Parts(config.norm, dimensions)
+    ligo = parts.conv(config.width, config.kernel, strides)
+    virgo = parts.conv(config.width, config.kernel, strides)
+    hanford, livingston, virgo_strain = detectors
+    x = layers.Concatenate()([ligo(hanford), ligo(livingston), virgo(virgo_strain)])
+    x = parts.relu(parts.normalise(x))
+    return parts.conv(config.width, 1)(x)

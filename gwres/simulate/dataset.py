@@ -1,0 +1,217 @@
+"""Simulated windows, and whole data sets in G2Net's own layout."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gwres import cache
+from gwres.errors import InputError
+from gwres.progress import progress
+from gwres.simulate import waveforms
+from gwres.simulate.detectors import delays, patterns
+from gwres.simulate.noise import asd, noise
+from gwres.simulate.population import EXTRINSIC, PARAMETERS, Population
+from gwres.strain import BAND, DETECTORS, SAMPLE_RATE, SAMPLES, SHAPE
+
+CHUNK = 250  # windows per job of a worker
+SNRS = tuple(f"snr_{detector}" for detector in DETECTORS)
+COLUMNS = ("id", "split", "target", *PARAMETERS, *SNRS, "network_snr")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stream of simulated windows: the same source, the same windows.
+
+    Args:
+        population: of the signals, which half of the windows hold.
+        seed: of everything drawn.
+        split: keeps the streams of one seed apart, such as "train" or "holdout".
+    """
+
+    population: Population
+    seed: int
+    split: str
+
+    def id(self, index):
+        """Ten hexadecimal digits, as the ids of G2Net are."""
+        text = f"{self.seed}/{self.split}/{index}"
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def windows(self, start, stop):
+        """Windows `start` to `stop` of the stream.
+
+        Returns:
+            (float64 strain of shape (n, 3, 4096), DataFrame with `COLUMNS`).
+        """
+        strain, rows = [], []
+        for index in range(start, stop):
+            stream = hashlib.sha256(f"{self.split}/{index}".encode()).digest()
+            rng = np.random.default_rng([self.seed, *stream])
+            window = noise(rng, 1)[0]
+            row = {"id": self.id(index), "split": self.split}
+            row["target"] = int(rng.integers(2))
+            if row["target"]:
+                injection, truth = signal(self.population, rng)
+                window += injection
+                row |= truth
+            strain.append(window)
+            rows.append(row)
+        return np.stack(strain), pd.DataFrame(rows, columns=COLUMNS)
+
+
+def signal(population, rng):
+    """One signal as the three detectors record it.
+
+    Returns:
+        (float64 strain of shape (3, 4096), dict of `PARAMETERS` and the optimal SNRs,
+        which count the whole signal from 20 Hz up, not the window's part alone).
+    """
+    truth, both = waveforms.draw(population, rng, SAMPLE_RATE / 2)
+    extrinsic = population.draw(rng, 1, EXTRINSIC)
+    truth |= {name: float(values[0]) for name, values in extrinsic.items()}
+    sky = extrinsic["ra"], extrinsic["dec"]
+    response = patterns(*sky, extrinsic["psi"])[0] @ both
+    response *= waveforms.REFERENCE_MPC / truth["luminosity_distance"]
+    arrival = truth["merger_time"] + delays(*sky)[0]
+    frequencies = np.arange(both.shape[1]) * waveforms.STEP_HZ
+    shifted = response * np.exp(-2j * np.pi * frequencies * arrival[:, None])
+    strain = np.fft.irfft(shifted)[:, :SAMPLES] * SAMPLE_RATE
+    snrs = optimal_snr(response, frequencies)
+    truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
+    return strain, truth
+
+
+def optimal_snr(response, frequencies):
+    """Optimal SNR in each detector.
+
+    rho^2 = 4 sum |h(f)|^2 / S(f) df over `BAND`'s lower edge and up.
+
+    Args:
+        response: complex (3, n), Fourier transform of the strain in strain/Hz.
+        frequencies: Hz, (n,), evenly spaced.
+
+    Returns:
+        (3,) float64.
+
+    Source:
+        Allen et al., Phys. Rev. D 85, 122006 (2012), equation 4.3.
+    """
+    band = (frequencies >= BAND[0]) & (frequencies < frequencies[-1])
+    step = frequencies[1] - frequencies[0]
+    asds = np.stack([asd(detector, frequencies[band]) for detector in DETECTORS])
+    return np.sqrt(4 * step * (np.abs(response[:, band] / asds) ** 2).sum(axis=1))
+
+
+def _windows(job):
+    source, start, stop = job
+    return source.windows(start, stop)
+
+
+def _jobs(source, count):
+    return [(source, i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
+
+
+def fixed(source, count):
+    """The folder of a source's first `count` windows, made once and cached.
+
+    Returns:
+        Path of a folder with `strain.npy`, float32 (count, 3, 4096), and
+        `truth.parquet` with `COLUMNS`.
+    """
+
+    def make(folder):
+        jobs = _jobs(source, count)
+        made = zip(
+            (stop - start for _, start, stop in jobs), waveforms.workers(jobs, _windows)
+        )
+        tables = []
+        with open(folder / "strain.npy", "wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (count, *SHAPE)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for strain, table in progress(made, count, f"{source.split} set"):
+                file.write(strain.astype("<f4").tobytes())
+                tables.append(table)
+        pd.concat(tables).to_parquet(folder / "truth.parquet", index=False)
+
+    return cache.folder("windows", describe(source, count), make)
+
+
+def describe(source, count):
+    """What a set of windows is made from: the key of its cache."""
+    return {**asdict(source), "count": count, "low_hz": BAND[0], "layout": 1}
+
+
+def _write(job):
+    """Write one chunk's windows, then its truth: the truth says that it is complete."""
+    folder, source, start, stop = job
+    strain, table = source.windows(start, stop)
+    for name, window in zip(table["id"], strain):
+        path = folder / source.split / name[0] / name[1] / name[2] / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, window)
+    part = _part(folder, source, start)
+    with cache.replacing(part) as scratch:
+        table.to_parquet(scratch, index=False)
+    return stop - start
+
+
+def _part(folder, source, start):
+    return folder / ".parts" / f"{source.split}-{start:07d}.parquet"
+
+
+def write(folder, population, train, test, seed):
+    """Write a data set that a G2Net reader cannot tell from the original.
+
+    Goes on where an earlier, interrupted call of the same arguments stopped.
+
+    Args:
+        folder: where to; created.
+        population: a `Population`.
+        train, test: how many windows of each.
+        seed: of everything drawn.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    folder = Path(folder)
+    settings = {**asdict(population), "train": train, "test": test, "seed": seed}
+    settings = json.loads(json.dumps(settings))
+    stamp = folder / "simulation.json"
+    if stamp.is_file():
+        found = json.loads(stamp.read_text())
+        if found != settings:
+            raise InputError(
+                f"{folder} holds another simulation: expected {settings}, found {found}"
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} must be new or empty to simulate into")
+    folder.mkdir(parents=True, exist_ok=True)
+    with cache.replacing(stamp) as scratch:
+        scratch.write_text(json.dumps(settings, indent=1))
+    sources = [
+        (Source(population, seed, split), count)
+        for split, count in (("train", train), ("test", test))
+    ]
+    jobs = [(folder, *job) for source, count in sources for job in _jobs(source, count)]
+    left = [job for job in jobs if not _part(*job[:3]).is_file()]
+    sizes = [stop - start for *_, start, stop in left]
+    made = zip(sizes, waveforms.workers(left, _write))
+    for _ in progress(made, sum(sizes), "simulate"):
+        pass
+    _tables(folder, [pd.read_parquet(_part(*job[:3])) for job in jobs])
+
+
+def _tables(folder, parts):
+    truth = pd.concat(parts, ignore_index=True)
+    train = truth[truth["split"] == "train"]
+    test = truth[truth["split"] == "test"]
+    with cache.replacing(folder / "truth.parquet") as scratch:
+        truth.to_parquet(scratch, index=False)
+    with cache.replacing(folder / "sample_submission.csv") as scratch:
+        test[["id"]].assign(target=0.5).to_csv(scratch, index=False)
+    with cache.replacing(folder / "training_labels.csv") as scratch:
+        train[["id", "target"]].to_csv(scratch, index=False)

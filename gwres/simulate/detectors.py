@@ -1,0 +1,76 @@
+"""Where the detectors are and what they see of the two polarisations."""
+
+from functools import cache
+
+import lal
+import numpy as np
+from bilby.gw.detector import InterferometerList
+
+from gwres.strain import DETECTORS
+
+# The Earth's rotation angle only shifts right ascension, which is isotropic, so
+# every simulated window is recorded at one moment.
+GPS = 1_264_316_116.0
+
+
+@cache
+def _geometry():
+    network = InterferometerList(list(DETECTORS))
+    tensors = np.stack([detector.geometry.detector_tensor for detector in network])
+    vertices = np.stack([detector.geometry.vertex for detector in network])
+    return tensors, vertices
+
+
+def _directions(ra, dec, gps):
+    """Unit vectors in the Earth-fixed frame: to the source, and its sky frame."""
+    hour = np.asarray(ra) - lal.GreenwichMeanSiderealTime(lal.LIGOTimeGPS(gps))
+    theta = np.pi / 2 - np.asarray(dec)
+    radial = np.stack(
+        [np.sin(theta) * np.cos(hour), np.sin(theta) * np.sin(hour), np.cos(theta)], -1
+    )
+    south = np.stack(
+        [np.cos(theta) * np.cos(hour), np.cos(theta) * np.sin(hour), -np.sin(theta)], -1
+    )
+    east = np.stack([-np.sin(hour), np.cos(hour), np.zeros_like(hour)], -1)
+    return radial, south, east
+
+
+def patterns(ra, dec, psi, gps=GPS):
+    """Antenna patterns of the network.
+
+    Args:
+        ra, dec, psi: right ascension, declination and polarisation angle, rad,
+            each of shape (n,).
+        gps: GPS time, s.
+
+    Returns:
+        (n, 3, 2): detector by (plus, cross), each within -1 and 1.
+
+    Source:
+        Anderson et al., Phys. Rev. D 63, 042003 (2001), equations B6 to B9.
+    """
+    _, south, east = _directions(ra, dec, gps)
+    cos, sin = np.cos(psi)[:, None], np.sin(psi)[:, None]
+    m = -south * sin - east * cos
+    n = -south * cos + east * sin
+    plus = m[:, :, None] * m[:, None, :] - n[:, :, None] * n[:, None, :]
+    cross = m[:, :, None] * n[:, None, :] + n[:, :, None] * m[:, None, :]
+    tensors, _ = _geometry()
+    return np.stack(
+        [np.einsum("dij,nij->nd", tensors, basis) for basis in (plus, cross)], axis=-1
+    )
+
+
+def delays(ra, dec, gps=GPS):
+    """Arrival time at each detector after the geocentre.
+
+    Args:
+        ra, dec: rad, each of shape (n,).
+        gps: GPS time, s.
+
+    Returns:
+        (n, 3) in s, within the Earth's light radius of 21 ms.
+    """
+    radial, _, _ = _directions(ra, dec, gps)
+    _, vertices = _geometry()
+    return -radial @ vertices.T / lal.C_SI

@@ -1,0 +1,167 @@
+"""Polarisations of binary black holes, and the bank that training draws from."""
+
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+
+import numpy as np
+import pandas as pd
+from bilby.gw.conversion import chirp_mass_and_mass_ratio_to_component_masses
+from bilby.gw.source import lal_binary_black_hole
+
+from gwres import cache
+from gwres.progress import progress
+from gwres.simulate.population import INTRINSIC
+from gwres.strain import BAND, WHITENED_RATE
+
+STEP_HZ = 1 / 8  # a signal from 20 Hz up lasts up to 6 s: coarser steps wrap round
+REFERENCE_MPC = 1000.0
+# The bank's waveforms: 3 s at the whitened rate, the merger 2.4 s in, so that a
+# window with its merger at 1.5 to 1.8 s and 60 ms to spare lies clear of the taper.
+BANK_SAMPLES = 3 * WHITENED_RATE
+BANK_MERGER_S = 2.4
+BANK_TAPER_S = 0.25
+CHUNK = 256
+ATTEMPTS = 10
+
+
+def bank_frequencies():
+    """The bank's frequencies: Hz, the bins of 3 s within `BAND`."""
+    frequencies = np.fft.rfftfreq(BANK_SAMPLES, 1 / WHITENED_RATE)
+    return frequencies[(frequencies >= BAND[0]) & (frequencies < BAND[1])]
+
+
+def polarisations(parameters, approximant, high_hz):
+    """Plus and cross of one binary, with the merger at time zero.
+
+    Args:
+        parameters: dict of `INTRINSIC` names to floats, solar masses and rad.
+        approximant: lalsimulation's name of the waveform.
+        high_hz: the last frequency, Hz.
+
+    Returns:
+        complex128 (2, n): the continuous Fourier transform in strain/Hz at
+        `REFERENCE_MPC`, every `STEP_HZ` from 0 to `high_hz`.
+
+    Raises:
+        FloatingPointError: the approximant gave NaN or infinity, as IMRPhenomXPHM
+            does in rare corners.
+    """
+    mass_1, mass_2 = chirp_mass_and_mass_ratio_to_component_masses(
+        parameters["chirp_mass"], parameters["mass_ratio"]
+    )
+    orientation = {k: parameters[k] for k in INTRINSIC[2:]}
+    waveform = lal_binary_black_hole(
+        np.arange(round(high_hz / STEP_HZ) + 1) * STEP_HZ,
+        mass_1=mass_1,
+        mass_2=mass_2,
+        luminosity_distance=REFERENCE_MPC,
+        waveform_approximant=approximant,
+        reference_frequency=BAND[0],
+        minimum_frequency=BAND[0],
+        maximum_frequency=high_hz,
+        **orientation,
+    )
+    both = np.stack([waveform["plus"], waveform["cross"]])
+    if not np.isfinite(both).all():
+        raise FloatingPointError(f"{approximant} is not finite at {parameters}")
+    return both
+
+
+def draw(population, rng, high_hz):
+    """One binary of a population that has a finite waveform.
+
+    Returns:
+        (dict of `INTRINSIC` names to floats, polarisations as above).
+    """
+    for _ in range(ATTEMPTS):
+        drawn = population.draw(rng, 1, INTRINSIC)
+        parameters = {name: float(values[0]) for name, values in drawn.items()}
+        try:
+            return parameters, polarisations(
+                parameters, population.approximant, high_hz
+            )
+        except FloatingPointError as error:
+            logging.getLogger(__name__).warning("%s: drawing another", error)
+    raise FloatingPointError(
+        f"{ATTEMPTS} draws of {population.name} without one finite waveform"
+    )
+
+
+def _segment(both):
+    """Polarisations of 8 s to the bank's bins of 3 s, as float32 DFT values."""
+    series = np.fft.irfft(both, axis=-1) * WHITENED_RATE
+    merger = int(BANK_MERGER_S * WHITENED_RATE)
+    series = np.roll(series, merger, axis=-1)[:, :BANK_SAMPLES]
+    rise = int(BANK_TAPER_S * WHITENED_RATE)
+    series[:, :rise] *= np.sin(np.pi / 2 * np.arange(rise) / rise) ** 2
+    spectrum = np.fft.rfft(series / REFERENCE_STRAIN)
+    first = round(BAND[0] * BANK_SAMPLES / WHITENED_RATE)
+    return spectrum[:, first : first + len(bank_frequencies())].astype(np.complex64)
+
+
+# The bank is kept in units of this strain, so that float32 holds its squares.
+REFERENCE_STRAIN = 1e-21
+
+
+def _chunk(job):
+    population, seed, number, count = job
+    rng = np.random.default_rng([seed, number])
+    drawn = [draw(population, rng, BAND[1]) for _ in range(count)]
+    spectra = np.stack([_segment(both) for _, both in drawn])
+    return spectra, [parameters for parameters, _ in drawn]
+
+
+def workers(jobs, function, processes=2):
+    """Run `function` over `jobs` in order, in processes of their own.
+
+    They are spawned, not forked: a fork of a process with TensorFlow's threads hangs.
+    """
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, jobs)
+
+
+def bank(population, count, seed):
+    """The folder of a bank of waveforms, made once per description and cached.
+
+    Args:
+        population: a `Population`.
+        count: waveforms in the bank.
+        seed: of the draws.
+
+    Returns:
+        Path of a folder with `spectra.npy`, complex64 (count, 2, bins) at
+        `bank_frequencies()` in DFT units of `REFERENCE_STRAIN` at `REFERENCE_MPC`, and
+        `parameters.parquet`, a row each.
+    """
+
+    def make(folder):
+        chunks = range(-(-count // CHUNK))
+        sizes = [min(CHUNK, count - number * CHUNK) for number in chunks]
+        jobs = [(population, seed, n, size) for n, size in zip(chunks, sizes)]
+        rows = []
+        with open(folder / "spectra.npy", "wb") as file:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(np.complex64)),
+                "fortran_order": False,
+                "shape": (count, 2, len(bank_frequencies())),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+            made = zip(sizes, workers(jobs, _chunk))
+            for spectra, parameters in progress(made, count, "bank", "waveform"):
+                file.write(spectra.tobytes())
+                rows += parameters
+        pd.DataFrame(rows).to_parquet(folder / "parameters.parquet")
+
+    return cache.folder("bank", describe(population, count, seed), make)
+
+
+def describe(population, count, seed):
+    """What a bank is made from: the key of its cache."""
+    return {
+        "population": asdict(population),
+        "count": count,
+        "seed": seed,
+        "layout": [BANK_SAMPLES, BANK_MERGER_S, BANK_TAPER_S, *BAND, STEP_HZ],
+    }

@@ -1,0 +1,52 @@
+"""What a window of strain is, and the checks at the edge."""
+
+import numpy as np
+
+from gwres.errors import InputError
+
+DETECTORS = ("H1", "L1", "V1")
+SAMPLE_RATE = 2048  # Hz
+DURATION = 2  # s
+SAMPLES = SAMPLE_RATE * DURATION
+SHAPE = (len(DETECTORS), SAMPLES)
+# What the network sees: whitened, between these frequencies, at this rate.
+BAND = (20.0, 512.0)  # Hz
+WHITENED_RATE = 1024  # Hz
+WHITENED_SAMPLES = WHITENED_RATE * DURATION
+# Strain squared (1e-42) underflows float32, so it is divided by this once, in
+# float32-safe order, before anything is squared.
+SCALE = 1e-21
+# Detector noise in band is 1e-24 to 1e-18; anything outside these is whitened,
+# in counts, or not strain at all.
+PHYSICAL = (1e-26, 1e-15)
+
+
+def check(window, source):
+    """Refuse a window that no detector could have recorded.
+
+    Args:
+        window: array of shape (3, 4096), detector by time, dimensionless strain,
+            float32 or float64. A missing detector is a row of zeros.
+        source: what to call the window in the message, such as its file.
+
+    Raises:
+        InputError: wrong shape, wrong dtype, NaN or infinity, all zero, or an
+            amplitude outside `PHYSICAL`.
+    """
+    if window.shape != SHAPE:
+        raise InputError(f"{source}: expected shape {SHAPE}, received {window.shape}")
+    if window.dtype not in (np.float32, np.float64):
+        raise InputError(
+            f"{source}: expected float32 or float64, received {window.dtype}"
+        )
+    loudest = np.abs(window).max()
+    if not np.isfinite(loudest):
+        raise InputError(f"{source}: expected finite strain, received NaN or infinity")
+    if loudest == 0:
+        raise InputError(f"{source}: expected strain, received zeros in all detectors")
+    low, high = PHYSICAL
+    if not low < loudest < high:
+        raise InputError(
+            f"{source}: expected strain with a peak between {low:g} and {high:g}, "
+            f"received a peak of {loudest:.3g} (whitened or rescaled data?)"
+        )
