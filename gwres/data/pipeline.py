@@ -14,7 +14,7 @@ from gwres.simulate.waveforms import (
     REFERENCE_MPC,
     bank_frequencies,
 )
-from gwres.strain import DETECTORS, DURATION, WHITENED_RATE, WHITENED_SAMPLES
+from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 # Where a window begins in the bank's segment: its usual mergers need the least shift.
 START = int(0.75 * WHITENED_RATE)
@@ -22,16 +22,17 @@ START = int(0.75 * WHITENED_RATE)
 
 @dataclass(frozen=True)
 class Live:
-    """How windows are made on the fly.
+    """How batches are made.
 
     Args:
-        batch: windows, half of them noise, the other half the same noise with a signal.
+        batch: windows; live, half are noise, the other half the same noise with a
+            signal.
         loud: how much louder signals are at the start.
         ease: the share of training after which signals are as loud as they are.
         drop: probability that a detector is missing, each.
     """
 
-    batch: int = 256
+    batch: int = 64
     loud: float = 3.0
     ease: float = 0.4
     drop: float = 0.05
@@ -123,3 +124,69 @@ def live(spectra, population, asd, config, seed, steps, first=0):
     )
     dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
     return dataset.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+# How far a window of a file may be moved: the priors of the merger time are wide, but
+# what wraps round must stay inside the faded end.
+SHIFT = int(0.03 * WHITENED_RATE)
+
+
+def packed(windows, labels, config, seed, steps, first=0):
+    """Batches for training on packed windows, with augmentation.
+
+    Every window comes once before any comes again: shuffled, then repeated, by a
+    permutation of each epoch that is a function of (seed, epoch) alone.
+
+    Args:
+        windows: float16 (n, 2048, 3), whitened; a memory map will do.
+        labels: (n,), 0 or 1.
+        config: a `Live`, of which `batch` and `drop` count.
+        seed: of everything drawn.
+        steps: batches in the whole training.
+        first: the step to begin with.
+
+    Returns:
+        tf.data.Dataset of (whitened (batch, 2048, 3), label (batch, 1)).
+    """
+    count = len(windows)
+
+    def order(epoch):
+        return np.random.default_rng([seed, epoch]).permutation(count)
+
+    def drawn():
+        epoch, shuffled = -1, None
+        for step in range(first, steps):
+            places = np.arange(step * config.batch, (step + 1) * config.batch)
+            chosen = []
+            for now in np.unique(places // count):
+                if now != epoch:
+                    epoch, shuffled = now, order(now)
+                chosen.append(shuffled[places[places // count == now] % count])
+            chosen = np.concatenate(chosen)
+            rng = np.random.default_rng([seed, step, 1])
+            present = rng.random((config.batch, len(DETECTORS))) >= config.drop
+            present[~present.any(axis=1)] = True
+            yield (
+                windows[chosen].astype(np.float32),
+                labels[chosen].astype(np.float32)[:, None],
+                rng.choice([-1.0, 1.0], config.batch).astype(np.float32),
+                rng.integers(2, size=config.batch).astype(np.float32),
+                rng.integers(-SHIFT, SHIFT + 1, config.batch).astype(np.int32),
+                present.astype(np.float32),
+            )
+
+    batch = (config.batch,)
+    signature = (
+        tf.TensorSpec((*batch, WHITENED_SAMPLES, len(DETECTORS)), tf.float32),
+        tf.TensorSpec((*batch, 1), tf.float32),
+        tf.TensorSpec(batch, tf.float32),
+        tf.TensorSpec(batch, tf.float32),
+        tf.TensorSpec(batch, tf.int32),
+        tf.TensorSpec((*batch, len(DETECTORS)), tf.float32),
+    )
+    dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
+
+    def augmented(windows, label, sign, swap, shift, keep):
+        return augment(windows, sign, swap, shift, keep), label
+
+    return dataset.map(augmented, num_parallel_calls=2).prefetch(4)

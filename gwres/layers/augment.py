@@ -21,9 +21,7 @@ def augment(windows, sign, swap, shift, keep):
     time = ops.shape(windows)[1]
     index = ops.mod(ops.arange(time) - ops.expand_dims(shift, 1), time)
     windows = ops.take_along_axis(windows, ops.expand_dims(index, 2), axis=1)
-    swapped = ops.stack(
-        [windows[..., 1], windows[..., 0], windows[..., 2]], axis=-1
-    )
+    swapped = ops.stack([windows[..., 1], windows[..., 0], windows[..., 2]], axis=-1)
     chosen = ops.reshape(ops.cast(swap, windows.dtype), (-1, 1, 1))
     windows = chosen * swapped + (1 - chosen) * windows
     factor = ops.expand_dims(sign, 1) * keep

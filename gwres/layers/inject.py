@@ -20,7 +20,8 @@ def respond(spectra, patterns, arrival, gains, frequencies, start, samples):
             does in the bank.
         gains: (3, n), the whitening gain of each detector.
         frequencies: (n,), Hz, bins of the bank's segment that start above zero.
-        start, samples: the part of the segment to keep.
+        start: of the part of the segment to keep.
+        samples: its length.
 
     Returns:
         (batch, samples, 3). The norm of a signal is its optimal SNR in the window.
@@ -40,7 +41,8 @@ def white(normals, band, frequencies, start, samples):
         normals: (batch, 3, n, 2), independent standard normal draws.
         band: (n,), 0 to 1, the whitening's band.
         frequencies: (n,), Hz, as for `respond`.
-        start, samples: the part of the segment to keep, so that none is periodic.
+        start: of the part of the segment to keep, so that none is periodic.
+        samples: its length.
 
     Returns:
         (batch, samples, 3), unit variance per sample less what the band cuts off.

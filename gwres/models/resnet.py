@@ -188,9 +188,7 @@ def trunk(x, config, dimensions):
     x = layers.Concatenate()([ops.mean(x, axes), ops.max(x, axes)])
     if config.dropout:
         x = layers.Dropout(config.dropout)(x)
-    return layers.Dense(
-        1, dtype="float32", kernel_initializer="zeros", name="logit"
-    )(x)
+    return layers.Dense(1, dtype="float32", kernel_initializer="zeros", name="logit")(x)
 
 
 def stem(detectors, config, dimensions, strides=1):

@@ -171,7 +171,8 @@ def write(folder, population, train, test, seed):
     Args:
         folder: where to; created.
         population: a `Population`.
-        train, test: how many windows of each.
+        train: how many windows with labels.
+        test: how many without.
         seed: of everything drawn.
 
     Raises:

@@ -39,8 +39,9 @@ def patterns(ra, dec, psi, gps=GPS):
     """Antenna patterns of the network.
 
     Args:
-        ra, dec, psi: right ascension, declination and polarisation angle, rad,
-            each of shape (n,).
+        ra: right ascension, rad, (n,).
+        dec: declination, rad, (n,).
+        psi: polarisation angle, rad, (n,).
         gps: GPS time, s.
 
     Returns:
@@ -65,7 +66,8 @@ def delays(ra, dec, gps=GPS):
     """Arrival time at each detector after the geocentre.
 
     Args:
-        ra, dec: rad, each of shape (n,).
+        ra: right ascension, rad, (n,).
+        dec: declination, rad, (n,).
         gps: GPS time, s.
 
     Returns:

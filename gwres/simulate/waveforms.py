@@ -17,10 +17,11 @@ from gwres.strain import BAND, WHITENED_RATE
 
 STEP_HZ = 1 / 8  # a signal from 20 Hz up lasts up to 6 s: coarser steps wrap round
 REFERENCE_MPC = 1000.0
-# The bank's waveforms: 3 s at the whitened rate, the merger 2.4 s in, so that a
-# window with its merger at 1.5 to 1.8 s and 60 ms to spare lies clear of the taper.
+# The bank's waveforms: 3 s at the whitened rate, the merger a whole number of samples
+# in, so that a window with its merger at 1.5 to 1.8 s and 60 ms to spare lies clear of
+# the taper.
 BANK_SAMPLES = 3 * WHITENED_RATE
-BANK_MERGER_S = 2.4
+BANK_MERGER_S = 2.375
 BANK_TAPER_S = 0.25
 CHUNK = 256
 ATTEMPTS = 10
@@ -92,7 +93,7 @@ def draw(population, rng, high_hz):
 def _segment(both):
     """Polarisations of 8 s to the bank's bins of 3 s, as float32 DFT values."""
     series = np.fft.irfft(both, axis=-1) * WHITENED_RATE
-    merger = int(BANK_MERGER_S * WHITENED_RATE)
+    merger = round(BANK_MERGER_S * WHITENED_RATE)
     series = np.roll(series, merger, axis=-1)[:, :BANK_SAMPLES]
     rise = int(BANK_TAPER_S * WHITENED_RATE)
     series[:, :rise] *= np.sin(np.pi / 2 * np.arange(rise) / rise) ** 2

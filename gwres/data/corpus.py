@@ -1,0 +1,179 @@
+"""All that a training run reads: batches to learn from, windows to be judged on."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from gwres.data import g2net, pipeline
+from gwres.data.pack import pack
+from gwres.data.split import SPLITS, split_hash
+from gwres.errors import InputError
+from gwres.layers.whiten import fit_asd
+from gwres.simulate import dataset, waveforms
+from gwres.simulate.noise import noise
+from gwres.simulate.population import PARAMETERS, population
+
+JUDGED = tuple(name for name in SPLITS if name != "train")
+SIMULATED = "simulated"
+# Seeds of what stays the same from run to run: the bank and the judged windows.
+BANK_SEED, JUDGED_SEED, PSD_SEED = 11, 12, 13
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which data.
+
+    Args:
+        source: "simulated", or the path of a G2Net folder.
+        population: of the simulated signals.
+        bank: waveforms in the bank.
+        judged: simulated windows in each of validation, stack, gate and holdout.
+        psd_windows: noise windows that the PSD is fitted on, at the most.
+        strict: whether labels and files of a folder must match.
+    """
+
+    source: str = SIMULATED
+    population: str = "g2net"
+    bank: int = 16384
+    judged: int = 4000
+    psd_windows: int = 2000
+    strict: bool = True
+
+    def __post_init__(self):
+        population(self.population)
+        for name in ("bank", "judged", "psd_windows"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1; received {self}")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of one split, read when asked for.
+
+    Args:
+        name: the split.
+        table: DataFrame of columns id, split, label, network_snr (NaN where there is
+            no signal or nobody knows) and, where known, the parameters.
+        read: (start, stop) to float strain (stop - start, 3, 4096).
+        key: JSON-able fingerprint, for caches.
+    """
+
+    name: str
+    table: pd.DataFrame
+    read: Callable
+    key: object
+
+    def chunks(self, size):
+        """Strain in the table's order, `size` windows at a time."""
+        for start in range(0, len(self.table), size):
+            yield self.read(start, min(start + size, len(self.table)))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a run trains on and is judged on.
+
+    Args:
+        asd: fitted on noise-labelled training windows, as `whiten.fit_asd` gives it.
+        batches: (live, seed, steps, first) to a tf.data.Dataset of whitened windows
+            and labels; see `pipeline`.
+        judged: split to `Windows`.
+        split_hash: of the split, see `split.split_hash`.
+        name: what studies and checkpoints call it: equal names, equal data.
+        size: training windows there are; None where they never end.
+    """
+
+    asd: np.ndarray
+    batches: Callable
+    judged: dict[str, Windows]
+    split_hash: str
+    name: str
+    size: int | None
+
+    def validation(self):
+        """Whitened validation windows.
+
+        Returns:
+            (float16 (n, 2048, 3), labels (n,)).
+        """
+        windows = self.judged["validation"]
+        return pack(windows, self.asd, windows.key), windows.table["label"].to_numpy()
+
+
+def corpus(data):
+    """Open the data: read the folder, or simulate what is not in the cache.
+
+    Args:
+        data: a `Data`.
+
+    Raises:
+        InputError: see `g2net.folder`.
+    """
+    if data.source == SIMULATED:
+        return _simulated(data)
+    return _files(data)
+
+
+def _simulated(data):
+    drawn = population(data.population)
+    judged = {name: _fixed(drawn, name, data.judged) for name in JUDGED}
+    rng = np.random.default_rng(PSD_SEED)
+    asd = fit_asd(noise(rng, 1)[0] for _ in range(data.psd_windows))
+    folder = waveforms.bank(drawn, data.bank, BANK_SEED)
+
+    def batches(live, seed, steps, first=0):
+        spectra = np.load(folder / "spectra.npy", mmap_mode="r")
+        return pipeline.live(spectra, drawn, asd, live, seed, steps, first)
+
+    rows = pd.concat([windows.table for windows in judged.values()])
+    name = f"simulated-{data.population}-{split_hash(rows)}"
+    return Corpus(asd, batches, judged, split_hash(rows), name, None)
+
+
+def _fixed(drawn, name, count):
+    source = dataset.Source(drawn, JUDGED_SEED, name)
+    folder = dataset.fixed(source, count)
+    table = pd.read_parquet(folder / "truth.parquet")
+    table = table.rename(columns={"target": "label"})
+    strain = np.load(folder / "strain.npy", mmap_mode="r")
+    columns = ["id", "split", "label", "network_snr", *PARAMETERS]
+    key = {"simulated": asdict(drawn), "seed": JUDGED_SEED, "split": name}
+    return Windows(
+        name,
+        table[columns],
+        lambda start, stop: np.asarray(strain[start:stop]),
+        key | {"count": count},
+    )
+
+
+def _files(data):
+    found = g2net.folder(data.source, data.strict)
+    parts = {name: _part(found, name) for name in SPLITS}
+    train = parts.pop("train")
+    quiet = train.table.index[train.table["label"] == 0][: data.psd_windows]
+    asd = fit_asd(train.read(i, i + 1)[0] for i in quiet)
+
+    def batches(live, seed, steps, first=0):
+        packed = pack(train, asd, train.key)
+        labels = train.table["label"].to_numpy()
+        return pipeline.packed(packed, labels, live, seed, steps, first)
+
+    fingerprint = split_hash(found.table)
+    name = f"folder-{found.digest()}"
+    return Corpus(asd, batches, parts, fingerprint, name, len(train.table))
+
+
+def _part(found, name):
+    table = found.table[found.table["split"] == name].reset_index(drop=True)
+    table = table[["id", "split", "label"]].assign(network_snr=np.nan)
+    truth = found.root / "truth.parquet"
+    if truth.is_file():  # simulated by us: the SNRs and parameters are known
+        known = pd.read_parquet(truth)[["id", "network_snr", *PARAMETERS]]
+        table = table.drop(columns="network_snr").merge(known, on="id", how="left")
+
+    def read(start, stop):
+        return np.stack([found.window(name) for name in table["id"][start:stop]])
+
+    return Windows(name, table, read, {"folder": found.digest(), "split": name})

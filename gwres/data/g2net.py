@@ -1,0 +1,188 @@
+"""Reads the Kaggle G2Net layout as it is, one window at a time."""
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gwres.data.split import split
+from gwres.errors import InputError
+from gwres.strain import check
+
+LABELS = "training_labels.csv"
+SUBMISSION = "sample_submission.csv"
+SHOWN = 5  # ids named in a message
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A G2Net folder whose labels and files have been matched.
+
+    Args:
+        root: the folder.
+        table: DataFrame of columns id, split, label (0 or 1) and, of the file, size
+            [bytes] and mtime [ns].
+    """
+
+    root: Path
+    table: pd.DataFrame
+
+    def window(self, name):
+        """Strain of a training window, (3, 4096); see `read`."""
+        return read(locate(self.root / "train", name))
+
+    def digest(self):
+        """A fingerprint of the ids, labels and files, to key what is made of them."""
+        columns = ["id", "label", "size", "mtime"]
+        rows = pd.util.hash_pandas_object(self.table[columns], index=False)
+        return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:16]
+
+
+def locate(part, name):
+    """Where the window of that id lies below train/ or test/."""
+    return Path(part) / name[0] / name[1] / name[2] / f"{name}.npy"
+
+
+def read(path):
+    """Read one window.
+
+    Args:
+        path: of a .npy file.
+
+    Returns:
+        (3, 4096), float64 or float32, dimensionless strain.
+
+    Raises:
+        InputError: the file is missing, truncated, pickled, or not a window of strain
+            (see `strain.check`).
+    """
+    try:
+        window = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, EOFError) as error:
+        # NumPy's words for a pickle invite the reader to allow it; ours do not.
+        reason = "pickled objects are never loaded" if "ickle" in str(error) else error
+        raise InputError(
+            f"{path}: expected a .npy file of strain; truncated or of another kind: "
+            f"{reason}"
+        ) from None
+    if not isinstance(window, np.ndarray):
+        raise InputError(f"{path}: expected one array, received an archive")
+    check(window, path)
+    return window
+
+
+def labels(root):
+    """The labels of a G2Net folder.
+
+    Returns:
+        DataFrame of columns id (str) and label (0 or 1).
+
+    Raises:
+        InputError: the folder or the file is missing or empty, has other columns, an id
+            twice, a label outside {0, 1}, or one class only.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(
+            f"data must be 'simulated' or a G2Net folder; no folder {root}"
+        )
+    path = root / LABELS
+    if not path.is_file():
+        found = ", ".join(sorted(p.name for p in root.iterdir())[:SHOWN]) or "nothing"
+        raise InputError(f"{root}: expected {LABELS} in a G2Net folder; found {found}")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        raise InputError(
+            f"{path}: expected columns id,target; received nothing"
+        ) from None
+    if list(table.columns) != ["id", "target"]:
+        raise InputError(
+            f"{path}: expected columns id,target; received {','.join(table.columns)}"
+        )
+    bad = table[~table["target"].isin(["0", "1"])]
+    if len(bad):
+        raise InputError(
+            f"{path}: labels must be 0 or 1; received {bad['target'].iloc[0]!r} "
+            f"for {bad['id'].iloc[0]!r} and {len(bad)} such in all"
+        )
+    odd = table[~table["id"].str.fullmatch(r"\w{3,64}")]
+    if len(odd):
+        raise InputError(
+            f"{path}: ids must be 3 to 64 letters or digits; received "
+            f"{odd['id'].iloc[0]!r} and {len(odd)} such in all"
+        )
+    twice = table[table["id"].duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: {len(twice)} ids stand twice: {_some(twice['id'])}")
+    if table["target"].nunique() != 2:
+        only = ", ".join(table["target"].unique()) or "no rows"
+        raise InputError(f"{path}: expected labels 0 and 1; received only {only}")
+    return pd.DataFrame({"id": table["id"], "label": table["target"].astype(int)})
+
+
+def scan(part):
+    """Files below train/ or test/.
+
+    Returns:
+        DataFrame of columns id, size [bytes], mtime [ns].
+    """
+    rows = []
+    for folder, _, names in os.walk(part):
+        for name in names:
+            if name.endswith(".npy"):
+                status = os.stat(os.path.join(folder, name))
+                rows.append((name[:-4], status.st_size, status.st_mtime_ns))
+    return pd.DataFrame(rows, columns=["id", "size", "mtime"])
+
+
+def folder(root, strict=True):
+    """Match the labels of a G2Net folder with its files.
+
+    Args:
+        root: the folder that holds training_labels.csv and train/.
+        strict: whether a label without its file, or a file without its label, is an
+            error; if not, it is reported and left out.
+
+    Returns:
+        A `Folder`, sorted by id.
+
+    Raises:
+        InputError: see `labels`; or labels and files do not match.
+    """
+    root = Path(root)
+    table, files = labels(root), scan(root / "train")
+    if not len(files):
+        raise InputError(f"{root / 'train'}: expected .npy files; found none")
+    matched = table.merge(files, on="id", how="outer", indicator=True)
+    problems = []
+    for side, text in (
+        ("left_only", "ids in the labels have no file"),
+        ("right_only", "files have no label"),
+    ):
+        lost = matched.loc[matched["_merge"] == side, "id"]
+        if len(lost):
+            problems.append(f"{len(lost)} {text}: {_some(lost)}")
+    if problems:
+        text = f"{root}: " + "; ".join(problems)
+        if strict:
+            raise InputError(f"{text} (strict=false goes on without them)")
+        logging.getLogger(__name__).warning("%s: left out", text)
+    kept = matched[matched["_merge"] == "both"].drop(columns="_merge")
+    kept = kept.sort_values("id", ignore_index=True)
+    kept = kept.astype({"label": int, "size": int, "mtime": int})
+    if kept["label"].nunique() != 2:
+        raise InputError(f"{root}: expected files of both labels; {len(kept)} are left")
+    kept.insert(1, "split", [split(name) for name in kept["id"]])
+    return Folder(root, kept)
+
+
+def _some(names):
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown}, …" if len(names) > SHOWN else shown

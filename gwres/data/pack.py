@@ -1,0 +1,57 @@
+"""Whitened windows in one file, so that an epoch reads no folder tree."""
+
+import numpy as np
+
+from gwres import cache
+from gwres.layers.whiten import Whiten
+from gwres.progress import progress
+from gwres.strain import DETECTORS, WHITENED_SAMPLES
+
+CHUNK = 128
+
+
+def whitened(chunks, asd):
+    """Whiten windows chunk by chunk, as the model itself does.
+
+    Args:
+        chunks: iterable of strain, (n, 3, 4096).
+        asd: as `whiten.fit_asd` gives it.
+
+    Yields:
+        float16 (n, 2048, 3). The noise is 1 and no sample is above 100, so half
+        precision keeps three digits, a thousandth of the noise.
+    """
+    layer = Whiten()
+    layer.fit(asd)
+    for strain in chunks:
+        yield np.asarray(layer(strain.astype(np.float32))).astype(np.float16)
+
+
+def pack(windows, asd, made_from):
+    """Whitened windows as one cached array on disk.
+
+    Written front to back, not through a memory map, so that a full disk is an error
+    and not a crash; see `cache.folder` for what becomes of it.
+
+    Args:
+        windows: a `corpus.Windows`.
+        asd: as `whiten.fit_asd` gives it.
+        made_from: JSON-able key of the windows.
+
+    Returns:
+        float16 memory map (n, 2048, 3), in the windows' order.
+    """
+
+    def make(folder):
+        count = len(windows.table)
+        with open(folder / "whitened.npy", "wb") as file:
+            shape = (count, WHITENED_SAMPLES, len(DETECTORS))
+            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            made = ((len(w), w) for w in whitened(windows.chunks(CHUNK), asd))
+            for chunk in progress(made, count, f"pack {windows.name}"):
+                file.write(chunk.tobytes())
+
+    key = {"windows": made_from, "asd": np.asarray(asd, "f4").tolist(), "layout": 1}
+    key["asd"] = cache.digest(key["asd"])
+    return np.load(cache.folder("pack", key, make) / "whitened.npy", mmap_mode="r")

@@ -1,0 +1,36 @@
+"""Which rows serve which purpose: a pure function of the id."""
+
+import hashlib
+from itertools import accumulate
+
+# Percent of the ids. Only train is fitted; validation stops and tunes; stack fits the
+# stacker; gate decides promotions; holdout is reported and decides nothing.
+SPLITS = {"train": 80, "validation": 5, "stack": 5, "gate": 5, "holdout": 5}
+
+
+def split(name):
+    """The split of a window.
+
+    Args:
+        name: the window's id.
+
+    Returns:
+        A key of `SPLITS`.
+    """
+    digest = hashlib.sha256(name.encode()).digest()
+    place = int.from_bytes(digest[:8], "big") % sum(SPLITS.values())
+    edges = accumulate(SPLITS.values())
+    return next(key for key, edge in zip(SPLITS, edges) if place < edge)
+
+
+def split_hash(table):
+    """A fingerprint of who is where: runs may be compared only if theirs agree.
+
+    Args:
+        table: DataFrame with columns id and split, in any order of rows.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    lines = sorted(f"{name} {part}" for name, part in zip(table["id"], table["split"]))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,33 @@
+"""Write a simulated data set: `mlflow run . -e simulate -P out=/data/simulated`."""
+
+import sys
+
+from gwres import tracking
+from gwres.errors import InputError
+from gwres.mlproject import options
+from gwres.simulate import dataset
+from gwres.simulate.population import population
+
+
+def main(argv):
+    """Parse and run."""
+    own = options.read(
+        argv,
+        __doc__,
+        out=(str, None),
+        train=(int, 20_000),
+        test=(int, 2_000),
+        seed=(int, 0),
+        population=(str, "g2net"),
+    )
+    if not own["out"]:
+        raise InputError("out must be the folder to write to; received none")
+    for name in ("train", "test", "seed"):
+        if own[name] < 0:
+            raise InputError(f"{name} must be 0 or more; received {own[name]}")
+    drawn = population(own["population"])
+    dataset.write(own["out"], drawn, own["train"], own["test"], own["seed"])
+
+
+if __name__ == "__main__":
+    tracking.entry("simulate", lambda: main(sys.argv[1:]))

@@ -1,0 +1,285 @@
+"""Figures from the predictions table.
+
+Drawn on `matplotlib.figure.Figure` itself, never through pyplot, which keeps global
+state that a server's threads would share. Each is 800 pixels wide.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from gwres import metrics
+from gwres.errors import InputError
+from gwres.strain import (
+    DETECTORS,
+    SAMPLE_RATE,
+    SCALE,
+    SHAPE,
+    WHITENED_RATE,
+    WHITENED_SAMPLES,
+)
+
+DPI = 100
+WIDTH = 8.0  # inch
+# Told apart by colour-blind eyes, and by line and marker where there is no colour.
+# Source: Okabe and Ito, Color Universal Design (2008).
+BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+NETWORK = {"color": BLUE, "linestyle": "-", "marker": "o"}
+FILTER = {"color": VERMILLION, "linestyle": "--", "marker": "s"}
+RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
+
+
+def _figure(height, rows=1, columns=1, **options):
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat:
+        axis.grid(color="#dddddd", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _curves(table, baseline):
+    """Each scored table with its name and its look."""
+    yield table, "network", NETWORK
+    if baseline is not None:
+        yield baseline, "matched filter", FILTER
+
+
+def _errorbar(axis, places, intervals, style, **options):
+    """Points with their intervals, which need not be symmetric."""
+    values = np.array([one.value for one in intervals])
+    below = values - [one.low for one in intervals]
+    above = [one.high for one in intervals] - values
+    axis.errorbar(
+        places,
+        values,
+        yerr=[below, above],
+        capsize=3,
+        markersize=5,
+        **(style | options),
+    )
+
+
+def roc(table, baseline=None):
+    """ROC curve over the false alarms that matter, on a logarithmic axis.
+
+    Args:
+        table: predictions of one split, with columns label and logit.
+        baseline: the same rows scored by the matched filter.
+
+    Returns:
+        Figure, with 95% intervals of the sensitivity at `RATES`.
+
+    Raises:
+        InputError: one class alone.
+    """
+    figure, ((axis,),) = _figure(5.2)
+    noise = int((table["label"] == 0).sum())
+    left = 10 ** -np.clip(np.ceil(np.log10(max(noise, 1))), 2, 4)
+    for i, (rows, name, style) in enumerate(_curves(table, baseline)):
+        labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy()
+        area = metrics.roc_auc(labels, logits)
+        passed, found, _ = roc_curve(labels, logits)
+        # Nothing is known to the left of one false alarm.
+        axis.step(
+            np.maximum(passed, 1 / noise),
+            found,
+            where="post",
+            color=style["color"],
+            linestyle=style["linestyle"],
+            label=f"{name}: AUC {area.value:.4f} ({area.low:.4f} to {area.high:.4f})",
+        )
+        rates = [rate for rate in RATES if rate * noise >= 1]
+        points = [metrics.tpr_at_fpr(labels, logits, rate) for rate in rates]
+        # A little apart, so that no interval hides another.
+        places = [rate * 1.06**i for rate in rates]
+        _errorbar(axis, places, points, style, linestyle="none")
+    chance = np.geomspace(left, 1, 200)
+    axis.plot(chance, chance, color=GREY, linestyle=":", label="chance")
+    axis.set(
+        xscale="log",
+        xlim=(left, 1),
+        ylim=(0, 1.02),
+        xlabel="False-positive rate (share of noise windows)",
+        ylabel="Sensitivity (share of signals)",
+        title="Signals found against false alarms",
+    )
+    axis.legend(loc="upper left")
+    return figure
+
+
+def sensitivity(table, baseline=None, fpr=0.01):
+    """Area under the ROC curve, and sensitivity at `fpr`, by network SNR.
+
+    Args:
+        table: predictions of one split, with columns label, logit and network_snr.
+        baseline: the same rows scored by the matched filter.
+        fpr: false-positive rate, between 0 and 1.
+
+    Returns:
+        Figure; points stand at the mean SNR of their bin, with 95% intervals.
+
+    Raises:
+        InputError: no bin has enough signals of known SNR, or there is no noise.
+    """
+    figure, ((left, right),) = _figure(4.2, columns=2, sharex=True)
+
+    def found(labels, logits):
+        return metrics.tpr_at_fpr(labels, logits, fpr)
+
+    for i, (rows, name, style) in enumerate(_curves(table, baseline)):
+        columns = [rows[key].to_numpy() for key in ("label", "logit", "network_snr")]
+        for axis, measure in ((left, metrics.roc_auc), (right, found)):
+            bins = metrics.by_snr(*columns, measure=measure)
+            if not bins:
+                raise InputError(
+                    f"expected {metrics.LEAST} signals or more in some bin of network "
+                    "SNR; received none"
+                )
+            places = [one.mean * 1.02**i for one in bins]
+            _errorbar(axis, places, [one.measure for one in bins], style, label=name)
+    left.axhline(0.5, color=GREY, linestyle=":", label="chance")
+    right.axhline(fpr, color=GREY, linestyle=":", label="chance")
+    left.set(ylim=(0.4, 1.02), ylabel="ROC-AUC against all noise")
+    right.set(ylim=(0, 1.02), ylabel=f"Sensitivity at {fpr:g} false-positive rate")
+    for axis in (left, right):
+        axis.set_xlabel("Network SNR (optimal)")
+        axis.legend(loc="lower right")
+    return figure
+
+
+def calibration(table, bins=10):
+    """Observed share of signals against predicted probability.
+
+    Args:
+        table: predictions of one split, with columns label and logit.
+        bins: of about as many windows each.
+
+    Returns:
+        Figure, with 95% intervals.
+    """
+    figure, ((axis,),) = _figure(5.2)
+    labels, logits = table["label"].to_numpy(), table["logit"].to_numpy()
+    rows = metrics.calibration(labels, logits, bins)
+    error = metrics.calibration_error(labels, logits, bins)
+    places = [one.mean for one in rows]
+    label = f"network: expected calibration error {error:.4f}"
+    _errorbar(axis, places, [one.measure for one in rows], NETWORK, label=label)
+    axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfectly calibrated")
+    axis.set(
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        xlabel="Predicted probability of a signal",
+        ylabel="Observed share of signals",
+        title="Calibration",
+    )
+    axis.legend(loc="upper left")
+    return figure
+
+
+def history(table):
+    """Losses and validation AUC by epoch.
+
+    Args:
+        table: DataFrame with columns epoch and any of train/loss, val/loss and
+            val/roc_auc; NaN where an epoch has none.
+
+    Returns:
+        Figure with a panel for losses, for the AUC, or for both.
+
+    Raises:
+        InputError: no epoch column, or nothing to draw.
+    """
+    panels = {"Loss (binary cross-entropy)": ("train/loss", "val/loss")}
+    panels["Validation ROC-AUC"] = ("val/roc_auc",)
+    drawn = {
+        title: [name for name in names if name in table and table[name].notna().any()]
+        for title, names in panels.items()
+    }
+    drawn = {title: names for title, names in drawn.items() if names}
+    if "epoch" not in table or not drawn:
+        raise InputError(
+            "a history needs the column epoch and one of train/loss, val/loss and "
+            f"val/roc_auc; received {list(table.columns)}"
+        )
+    styles = {"train/loss": NETWORK, "val/loss": FILTER}
+    styles["val/roc_auc"] = {"color": GREEN, "linestyle": "-.", "marker": "^"}
+    figure, axes = _figure(2.7 * len(drawn), rows=len(drawn), sharex=True)
+    for axis, (title, names) in zip(axes[:, 0], drawn.items()):
+        for name in names:
+            rows = table[["epoch", name]].dropna()
+            axis.plot(rows["epoch"], rows[name], label=name, ms=4, **styles[name])
+        axis.set(xlabel="Epoch", ylabel=title)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend()
+    return figure
+
+
+def scores(table):
+    """Histograms of the logits of signals and of noise.
+
+    Args:
+        table: predictions of one split, with columns label and logit.
+
+    Returns:
+        Figure; windows are counted on a logarithmic axis, for the tails matter.
+    """
+    figure, ((axis,),) = _figure(4.5)
+    labels, logits = metrics.check(table["label"], table["logit"])
+    edges = np.histogram_bin_edges(logits, bins=60)
+    looks = (
+        ("noise", ~labels, {"color": VERMILLION, "linestyle": "--", "hatch": "///"}),
+        ("signal", labels, {"color": BLUE, "linestyle": "-"}),
+    )
+    for name, rows, look in looks:
+        label = f"{name} ({int(rows.sum()):,} windows)"
+        axis.hist(logits[rows], edges, histtype="step", lw=1.6, label=label, **look)
+    axis.axvline(0, color=GREY, linestyle=":", label="probability one half")
+    axis.set(
+        yscale="log",
+        xlabel="Logit (log odds of a signal)",
+        ylabel="Windows per bin",
+        title="Scores by class",
+    )
+    axis.legend()
+    return figure
+
+
+def example(raw, whitened, title):
+    """One window: raw strain of the detectors over what the network sees.
+
+    Args:
+        raw: strain of shape (3, 4096) at 2048 Hz, dimensionless.
+        whitened: (2048, 3) at 1024 Hz, in standard deviations of the noise.
+        title: above the figure.
+
+    Returns:
+        Figure of six panels, the detectors in order.
+
+    Raises:
+        InputError: wrong shape.
+    """
+    raw, whitened = np.asarray(raw), np.asarray(whitened)
+    wanted = (WHITENED_SAMPLES, len(DETECTORS))
+    if raw.shape != SHAPE or whitened.shape != wanted:
+        raise InputError(
+            f"expected raw {SHAPE} and whitened {wanted}, received {raw.shape} and "
+            f"{whitened.shape}"
+        )
+    figure, axes = _figure(9.0, rows=2 * len(DETECTORS), sharex=True)
+    power = int(np.log10(SCALE))
+    colours = (BLUE, VERMILLION, GREEN)
+    for i, (detector, colour) in enumerate(zip(DETECTORS, colours)):
+        above, below = axes[i, 0], axes[i + len(DETECTORS), 0]
+        seconds = np.arange(raw.shape[1]) / SAMPLE_RATE
+        above.plot(seconds, raw[i] / SCALE, color=colour, linewidth=0.8)
+        above.set_ylabel(f"{detector} raw\n($10^{{{power}}}$)")
+        seconds = np.arange(len(whitened)) / WHITENED_RATE
+        below.plot(seconds, whitened[:, i], color=colour, linewidth=0.8)
+        below.set_ylabel(f"{detector} whitened\n(\N{GREEK SMALL LETTER SIGMA})")
+    figure.align_ylabels()
+    axes[-1, 0].set_xlabel("Time in the window (s)")
+    # A dollar would start mathematics, and a lone one stop the drawing.
+    figure.suptitle(title, parse_math=False)
+    return figure

@@ -1,0 +1,269 @@
+"""What MLflow is told: runs, parameters, metrics, data sets, models and files."""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import Metric
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.types.schema import ColSpec
+
+import gwres
+from gwres import cache
+from gwres.errors import InputError
+from gwres.strain import SHAPE
+
+log = logging.getLogger(__name__)
+EXPERIMENT = "gwres"
+# What a logged model needs to answer, no more: the network, not the simulation.
+SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
+
+
+def _ready():
+    """Make the store's tables while nobody else does.
+
+    Two processes that open a new SQLite store at once both try to make its tables, and
+    one fails; a file lock lets the first finish.
+    """
+    key = cache.digest(os.path.abspath(".") + mlflow.get_tracking_uri())
+    lock = cache.root() / f"store-{key}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        mlflow.MlflowClient().search_experiments(max_results=1)
+
+
+@contextmanager
+def run(name):
+    """A run of the name; FAILED, with the error as a tag, if anything is raised.
+
+    Under `mlflow run` it is the run that MLflow has begun, in the experiment that
+    MLflow chose; otherwise a new one in `EXPERIMENT`.
+
+    Yields:
+        mlflow.ActiveRun.
+    """
+    _ready()
+    if "MLFLOW_RUN_ID" not in os.environ and not os.environ.get(
+        "MLFLOW_EXPERIMENT_NAME"
+    ):
+        mlflow.set_experiment(EXPERIMENT)
+    with mlflow.start_run(log_system_metrics=False) as active:
+        mlflow.set_tags({"mlflow.runName": name, **_provenance()})
+        try:
+            yield active
+        except BaseException as error:
+            mlflow.set_tag("gwres.error", f"{type(error).__name__}: {error}"[:5000])
+            raise
+
+
+def entry(name, job):
+    """Run an entry point: a run around it, and an exit code that tells.
+
+    Errors of the user, and files that cannot be read or written, are told in one line;
+    other exceptions keep their traceback, because they are ours.
+
+    Args:
+        name: of the run.
+        job: function of no arguments.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("gwres").setLevel(logging.INFO)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with run(name) as active:
+            job()
+    except (InputError, OSError) as error:
+        print(f"gwres: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"run {active.info.run_id} is finished", file=sys.stderr)
+
+
+def _provenance():
+    tags = {"gwres.version": gwres.__version__}
+    try:
+        here = Path(gwres.__file__).parent
+        commit = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        tags["gwres.git_commit"] = commit.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        log.info("not a git checkout: the run has no tag gwres.git_commit")
+    return tags
+
+
+def recipe(chosen):
+    """Log a recipe: tuned settings as hp.*, the others by part; and its tags.
+
+    MLflow itself logs the parameters of `mlflow run` as raw text under their plain
+    names, and a parameter cannot be logged twice, hence the prefixes.
+    """
+    prefix = {"live": "hp", "fit": "hp", "frontend": "model.frontend"}
+    flat = {}
+    for key, value in chosen.flat().items():
+        part, _, name = key.rpartition(".")
+        flat[f"{prefix[part or key]}.{name}" if part in prefix else key] = value
+    flat["model.frontend"] = flat.pop("frontend")
+    mlflow.log_params(flat)
+    mlflow.set_tags(
+        {
+            "gwres.depth": chosen.model.depth,
+            "gwres.frontend": chosen.frontend,
+            "mlflow.runName": chosen.name,
+        }
+    )
+
+
+def corpus(opened, source):
+    """Log what is trained on and judged on, and the hash of the split."""
+    mlflow.set_tag("gwres.split_hash", opened.split_hash)
+    for name, windows in opened.judged.items():
+        table = windows.table[["id", "label"]]
+        data = from_pandas(table, name=f"{opened.name}-{name}"[:500], targets="label")
+        mlflow.log_input(data, context=name, tags={"source": source})
+
+
+def epoch(row, run_id=None):
+    """Log one epoch's row of the history at its step, in one request."""
+    run_id = run_id or mlflow.active_run().info.run_id
+    metrics = [
+        Metric(key, row[key], int(pd.Timestamp.now().timestamp() * 1000), row["step"])
+        for key in ("train/loss", "val/loss", "val/roc_auc")
+        if row[key] is not None
+    ]
+    mlflow.MlflowClient().log_batch(run_id, metrics=metrics)
+
+
+class Trial:
+    """A nested run for one trial of the study, as `tune.tune` records it.
+
+    Attributes:
+        state: complete, pruned or failed; the tag gwres.state at the end.
+    """
+
+    def __init__(self, number, chosen):
+        self.number, self.chosen, self.state = number, chosen, "complete"
+
+    def __enter__(self):
+        """Begin the run."""
+        self.run = mlflow.start_run(nested=True, run_name=f"trial-{self.number:03d}")
+        recipe(self.chosen)
+        mlflow.set_tag("mlflow.runName", f"trial-{self.number:03d}")
+        return self
+
+    def __call__(self, row):
+        """Log an epoch."""
+        epoch(row)
+
+    def __exit__(self, kind, error, trace):
+        """End the run: a pruned trial is finished, a failed one failed."""
+        if error is not None and self.state != "pruned":
+            self.state = "failed"
+            mlflow.set_tag("gwres.error", f"{kind.__name__}: {error}"[:5000])
+        mlflow.set_tag("gwres.state", self.state)
+        mlflow.end_run("FAILED" if self.state == "failed" else "FINISHED")
+
+
+def classifier(model, example):
+    """Log a classifier as a served model: signature, example, pinned requirements.
+
+    The model's code is gwres itself, copied beside it; nothing is pickled.
+
+    Args:
+        model: a classifier, raw strain to logit.
+        example: strain (n, 3, 4096), kept as the input example.
+
+    Returns:
+        mlflow's ModelInfo.
+    """
+    here = Path(gwres.__file__).parent
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
+        outputs=Schema([ColSpec("double", "logit"), ColSpec("double", "probability")]),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "classifier.keras"
+        model.save(path)
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(here / "serving.py"),
+            artifacts={"classifier": str(path)},
+            code_paths=[str(here)],
+            signature=signature,
+            input_example=np.asarray(example, dtype=np.float64),
+            pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
+        )
+
+
+def weights(init):
+    """Find the classifier that a training begins with.
+
+    Args:
+        init: "", the path of a .keras file, or the id of a run that logged a model.
+
+    Returns:
+        Path of a .keras file, or None for "".
+
+    Raises:
+        InputError: there is none.
+    """
+    if not init:
+        return None
+    if Path(init).is_file():
+        return Path(init)
+    try:
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=init, artifact_path="model/artifacts/classifier.keras"
+            )
+        )
+    except mlflow.MlflowException as error:
+        raise InputError(
+            f"init must be a .keras file or the id of a run with a model; "
+            f"received {init}: {error}"
+        ) from None
+
+
+def note(text):
+    """Say something that the reader of the run must know, there and on the screen."""
+    log.warning("%s", text)
+    before = mlflow.get_run(mlflow.active_run().info.run_id).data.tags
+    notes = [before["gwres.note"]] if "gwres.note" in before else []
+    mlflow.set_tag("gwres.note", "; ".join([*notes, text])[:5000])
+
+
+def study(opened):
+    """Log a study: its table of trials, its name and its plots."""
+    mlflow.set_tag("gwres.study", opened.study_name)
+    mlflow.log_metric("tune/best_roc_auc", opened.best_value)
+    mlflow.log_table(opened.trials_dataframe().astype(str), "study/trials.json")
+
+
+def finish(metrics, notes, folder, model, example):
+    """Log what a finished training shows: numbers, files and the model.
+
+    Args:
+        metrics: dict of name to number.
+        notes: what could not be computed, and why.
+        folder: every file below it is logged at the same place in the run.
+        model: a classifier.
+        example: strain (n, 3, 4096).
+    """
+    mlflow.log_metrics({key: float(value) for key, value in metrics.items()})
+    for text in notes:
+        note(text)
+    mlflow.log_artifacts(str(folder))
+    classifier(model, example)

@@ -1,0 +1,288 @@
+"""Fits a network to a corpus; goes on where an interrupted fit stopped."""
+
+import json
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from gwres import cache
+from gwres.errors import InputError
+from gwres.metrics import roc_auc
+from gwres.models.classifier import classifier, network
+from gwres.progress import clock
+from gwres.recipe import samples
+
+log = logging.getLogger(__name__)
+PREDICT_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a fit gives.
+
+    Args:
+        classifier: keras.Model, raw strain (batch, 3, 4096) to logit (batch, 1), in
+            float32, with the weights of the best epoch.
+        history: DataFrame of columns epoch, step, windows, train/loss, val/loss and
+            val/roc_auc (NaN where validation has one class only).
+        best: the best epoch, counted from 0.
+        core_seconds: processor time of fitting, validation left out, s.
+        windows: how many were trained on.
+    """
+
+    classifier: keras.Model
+    history: pd.DataFrame
+    best: int
+    core_seconds: float
+    windows: int
+
+    @property
+    def score(self):
+        """The best epoch's ROC-AUC on validation."""
+        return float(self.history["val/roc_auc"].iloc[self.best])
+
+
+def precision(name):
+    """The Keras dtype policy; "auto" is bfloat16 where the processor has it.
+
+    Without such instructions bfloat16 is emulated and slower than float32.
+    """
+    if name != "auto":
+        return name
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return "float32"
+    native = "avx512_bf16" in flags or "amx_bf16" in flags
+    return "mixed_bfloat16" if native else "float32"
+
+
+@contextmanager
+def _policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _compiled(recipe, steps):
+    """The network to be trained, with its optimiser."""
+    fit = recipe.fit
+    with _policy(precision(fit.precision)):
+        model = network(recipe.model, recipe.frontend)
+    warmup = int(fit.warmup * steps)
+    rate = keras.optimizers.schedules.CosineDecay(
+        fit.learning_rate / 100,
+        max(steps - warmup, 1),
+        warmup_target=fit.learning_rate,
+        warmup_steps=warmup,
+    )
+    model.compile(
+        keras.optimizers.AdamW(rate, weight_decay=fit.weight_decay),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+    )
+    return model
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Validates, keeps the best weights, checkpoints, and stops, after each epoch."""
+
+    def __init__(self, folder, validation, patience, epochs, steps, batch, on_epoch):
+        super().__init__()
+        self.folder = Path(folder)
+        self.windows, self.labels = validation
+        self.patience, self.epochs = patience, epochs
+        self.steps, self.batch = steps, batch
+        self.on_epoch = on_epoch
+        self.rows, self.core_seconds = [], 0.0
+        self.started = time.monotonic()
+
+    def resume(self):
+        """The last complete checkpoint's model, or None."""
+        state = self.folder / "state.json"
+        if not state.is_file():
+            return None
+        kept = json.loads(state.read_text())
+        self.rows, self.core_seconds = kept["rows"], kept["core_seconds"]
+        log.warning("goes on after epoch %d of %d", len(self.rows), self.epochs)
+        return keras.models.load_model(self.folder / kept["last"])
+
+    @property
+    def best(self):
+        """The best epoch so far; the last where there is no score."""
+        scores = [row["val/roc_auc"] for row in self.rows]
+        known = [score for score in scores if score is not None]
+        return scores.index(max(known)) if known else len(scores) - 1
+
+    @property
+    def done(self):
+        """Whether training is over."""
+        waited = len(self.rows) - 1 - self.best
+        return len(self.rows) >= self.epochs or waited >= self.patience
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Restart the clock when an epoch begins."""
+        if not batch:
+            self.clock = time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Validate, save, report; the order makes an interruption harmless."""
+        self.core_seconds += time.process_time() - self.clock
+        logits = _predict(self.model, self.windows)
+        step = (epoch + 1) * self.steps
+        loss = np.mean(np.logaddexp(0, logits) - self.labels * logits)
+        both = len(np.unique(self.labels)) == 2
+        self.rows.append(
+            {
+                "epoch": epoch,
+                "step": step,
+                "windows": step * self.batch,
+                "train/loss": float(logs["loss"]),
+                "val/loss": float(loss) if len(logits) else None,
+                "val/roc_auc": roc_auc(self.labels, logits).value if both else None,
+            }
+        )
+        self._save(epoch)
+        self._tell()
+        if self.on_epoch:
+            self.on_epoch(self.rows[-1])
+        self.model.stop_training = self.done
+
+    def _save(self, epoch):
+        name = f"epoch-{epoch:04d}.keras"
+        with cache.replacing(self.folder / name) as scratch:
+            self.model.save(scratch)
+        state = {
+            "last": name,
+            "best": f"epoch-{self.best:04d}.keras",
+            "rows": self.rows,
+            "core_seconds": self.core_seconds,
+        }
+        with cache.replacing(self.folder / "state.json") as scratch:
+            scratch.write_text(json.dumps(state))
+        for file in self.folder.glob("epoch-*.keras"):
+            if file.name not in (name, state["best"]):
+                file.unlink()
+
+    def _tell(self):
+        row = self.rows[-1]
+        each = (time.monotonic() - self.started) / (row["epoch"] + 1 - self.first)
+        auc = row["val/roc_auc"]
+        score = "not defined: one class only" if auc is None else f"{auc:.4f}"
+        log.info(
+            "epoch %d of %d: train/loss %.4f, val/roc_auc %s, %s left",
+            row["epoch"] + 1,
+            self.epochs,
+            row["train/loss"],
+            score,
+            clock(each * (self.epochs - row["epoch"] - 1)),
+        )
+
+
+def _predict(model, windows):
+    """Logits (n,) of whitened windows, a batch at a time."""
+    if not len(windows):
+        return np.zeros(0)
+    return model.predict(windows, batch_size=PREDICT_BATCH, verbose=0)[:, 0]
+
+
+def _begin(model, recipe, weights):
+    """Take first weights from another classifier of the same network."""
+    try:
+        before = keras.models.load_model(weights)
+        model.set_weights(before.get_layer(model.name).get_weights())
+    except ValueError as error:
+        raise InputError(
+            f"init must be a classifier of {recipe.name} with the same width and norm; "
+            f"received {weights}: {error}"
+        ) from None
+
+
+def fit(recipe, corpus, folder, weights=None, on_epoch=None):
+    """Train a network, or go on with its training.
+
+    Args:
+        recipe: a `Recipe`.
+        corpus: a `Corpus`.
+        folder: for checkpoints. If a fit of the same recipe and corpus was interrupted
+            there, this one goes on after its last complete epoch.
+        weights: path of a classifier to begin with; None starts afresh.
+        on_epoch: called after each epoch with its row of the history; what it raises
+            ends the fit.
+
+    Returns:
+        `Trained`.
+
+    Raises:
+        InputError: `weights` are of another network.
+    """
+    settings, batch = recipe.fit, recipe.live.batch
+    epochs = settings.epochs
+    steps = max(samples(recipe, corpus) // batch // epochs, 1)
+    validation = corpus.validation()
+    callback = _Epochs(
+        folder, validation, settings.patience, epochs, steps, batch, on_epoch
+    )
+    keras.utils.set_random_seed(settings.seed)
+    model = callback.resume()
+    if model is None:
+        model = _compiled(recipe, steps * epochs)
+        if weights:
+            _begin(model, recipe, weights)
+    callback.first = len(callback.rows)
+    if not (callback.rows and callback.done):
+        model.fit(
+            corpus.batches(
+                recipe.live, settings.seed, steps * epochs, steps * callback.first
+            ),
+            initial_epoch=callback.first,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callback],
+        )
+    history = pd.DataFrame(callback.rows).astype({"val/roc_auc": float})
+    return Trained(
+        _finished(recipe, corpus, Path(folder) / f"epoch-{callback.best:04d}.keras"),
+        history,
+        callback.best,
+        callback.core_seconds,
+        len(callback.rows) * steps * batch,
+    )
+
+
+def _finished(recipe, corpus, path):
+    """The classifier with the weights of a checkpoint, computing in float32.
+
+    Training may round to bfloat16; what is kept answers alike on every machine.
+    """
+    model = network(recipe.model, recipe.frontend)
+    model.set_weights(keras.models.load_model(path).get_weights())
+    return classifier(model, corpus.asd)
+
+
+def score(model, windows):
+    """Logits of raw strain, by the model's own whitening.
+
+    Args:
+        model: a classifier.
+        windows: a `corpus.Windows`.
+
+    Returns:
+        DataFrame: the windows' table with a column logit.
+    """
+    logits = [
+        model.predict_on_batch(strain.astype(np.float32))[:, 0]
+        for strain in windows.chunks(PREDICT_BATCH)
+    ]
+    logits = np.concatenate(logits) if logits else np.zeros(0)
+    return windows.table.assign(logit=logits.astype(float))

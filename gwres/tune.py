@@ -1,0 +1,144 @@
+"""Hyperparameter search: what may vary, and the study that varies it."""
+
+import logging
+import tempfile
+import warnings
+
+import optuna
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import TrialState
+
+from gwres import train
+from gwres.cache import digest
+from gwres.recipe import samples
+
+log = logging.getLogger(__name__)
+# A trial trains on this share of the final training's windows, at a faster schedule.
+SHARE = 1 / 8
+EPOCHS = 6
+HEARTBEAT_S, GRACE_S = 10, 60
+
+
+def suggest(trial, recipe):
+    """The recipe with what is tuned as the trial says.
+
+    Learning rate, weight decay, dropout before the head, and how the SNR eases: what
+    moves ROC-AUC most at a given size. Width, and so cost, is the user's choice.
+    """
+    settings = {
+        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 2e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-4, 0.1, log=True),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.3),
+        "warmup": trial.suggest_float("warmup", 0.02, 0.2),
+    }
+    if recipe.data.source == "simulated":
+        settings["loud"] = trial.suggest_float("loud", 1.0, 5.0)
+        settings["ease"] = trial.suggest_float("ease", 0.1, 0.6)
+    return recipe.vary(settings)
+
+
+def known_good(recipe):
+    """The settings that a study tries first: the recipe's own."""
+    own = {key.rpartition(".")[2]: value for key, value in recipe.flat().items()}
+    trial = optuna.trial.FixedTrial(own)
+    suggest(trial, recipe)
+    return trial.params
+
+
+def shortened(recipe, corpus):
+    """The recipe of a trial: fewer windows, fewer validations."""
+    few = int(samples(recipe, corpus) * SHARE)
+    few = max(few, EPOCHS * recipe.live.batch)
+    return recipe.vary({"samples": few, "epochs": EPOCHS, "patience": EPOCHS})
+
+
+def name(recipe, corpus):
+    """The study's name: equal for runs whose trials may be compared.
+
+    It is made of the network, the data and all settings that are not tuned.
+    """
+    tuned = set(known_good(recipe)) | {"seed", "source", "strict"}
+    fixed = {
+        key: value
+        for key, value in shortened(recipe, corpus).flat().items()
+        if key.rpartition(".")[2] not in tuned
+    }
+    return f"{recipe.name}-{corpus.name}-{digest(fixed)[:8]}"
+
+
+def study(url, called, seed):
+    """Open a study, or begin it.
+
+    Args:
+        url: of a relational database, such as sqlite:///optuna.db.
+        called: the study's name.
+        seed: of the sampler.
+
+    Returns:
+        optuna.Study. Trials of a process that died are tried again.
+    """
+    with warnings.catch_warnings():
+        # Optuna has called its heartbeat experimental since 2021; the lock pins it.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = RDBStorage(
+            url,
+            heartbeat_interval=HEARTBEAT_S,
+            grace_period=GRACE_S,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(2),
+        )
+    opened = optuna.create_study(
+        storage=storage,
+        study_name=called,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=2),
+    )
+    opened.sampler = optuna.samplers.TPESampler(seed=seed + len(opened.trials))
+    return opened
+
+
+def finished(opened):
+    """Trials that count: complete or pruned."""
+    return opened.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def tune(recipe, corpus, opened, trials, record, weights=None):
+    """Run trials until the study holds enough, and take the best one's settings.
+
+    Args:
+        recipe: a `Recipe`.
+        corpus: a `Corpus`, of which training and validation rows are seen.
+        opened: a study. What it holds already counts, whoever ran it.
+        trials: how many finished trials it should hold.
+        record: called with (trial number, recipe); a context manager whose value is
+            called with each epoch's row, and whose `state` is set at the end.
+        weights: as for `train.fit`.
+
+    Returns:
+        The recipe with the best trial's settings.
+    """
+    short = shortened(recipe, corpus)
+    if not opened.get_trials(False):
+        opened.enqueue_trial(known_good(recipe), skip_if_exists=True)
+
+    def objective(trial):
+        varied = suggest(trial, short)
+        log.info("trial %d, %d of %d", trial.number, len(finished(opened)) + 1, trials)
+        with record(trial.number, varied) as run, tempfile.TemporaryDirectory() as tmp:
+
+            def report(row):
+                run(row)
+                trial.report(row["val/roc_auc"], row["epoch"])
+                if trial.should_prune():
+                    run.state = "pruned"
+                    raise optuna.TrialPruned
+
+            return train.fit(varied, corpus, tmp, weights, report).score
+
+    def enough(opened, _):
+        if len(finished(opened)) >= trials:
+            opened.stop()
+
+    if len(finished(opened)) < trials:
+        opened.optimize(objective, n_trials=2 * trials, callbacks=[enough])
+    return recipe.vary(opened.best_params)
