@@ -60,6 +60,9 @@ def folder(kind, made_from, make):
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not path.is_dir():
+            # What a killed process left: its lock is gone, its scratch is not.
+            for left in path.parent.glob(f".{path.name}-*"):
+                shutil.rmtree(left, ignore_errors=True)
             with replacing(path) as scratch:
                 scratch.mkdir()
                 make(scratch)

@@ -1,4 +1,4 @@
-"""The one error a user can mend."""
+"""The one error that a user can mend, and the checks that raise it."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,16 @@ class InputError(ValueError):
     Entry points print it as one line and leave with exit code 2; any other
     exception is a defect of gwres and keeps its traceback.
     """
+
+
+def within(name, value, low, high):
+    """Raise `InputError` unless low <= value <= high, which NaN never is."""
+    if not low <= value <= high:
+        raise InputError(f"{name} must be from {low:g} to {high:g}; received {value}")
+
+
+def among(name, value, known):
+    """Raise `InputError` unless the value is one of those known."""
+    if value not in known:
+        listed = ", ".join(map(str, known))
+        raise InputError(f"{name} must be one of {listed}; received {value}")

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from gwres.data.corpus import SIMULATED, Data
 from gwres.data.pipeline import Live
-from gwres.errors import InputError
+from gwres.errors import InputError, among, within
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import ResNet
 
@@ -41,25 +41,14 @@ class Fit:
     init: str = ""
 
     def __post_init__(self):
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise InputError(
-                f"precision must be one of {known}; received {self.precision}"
-            )
-        for name, low, high in (
-            ("samples", 0, 10**10),
-            ("learning_rate", 1e-8, 1.0),
-            ("weight_decay", 0.0, 1.0),
-            ("warmup", 0.0, 0.9),
-            ("epochs", 1, 10_000),
-            ("patience", 1, 10_000),
-            ("seed", 0, 2**31 - 1),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(
-                    f"{name} must be from {low:g} to {high:g}; received {value}"
-                )
+        among("precision", self.precision, PRECISIONS)
+        within("samples", self.samples, 0, 10**10)
+        within("learning_rate", self.learning_rate, 1e-8, 1.0)
+        within("weight_decay", self.weight_decay, 0.0, 1.0)
+        within("warmup", self.warmup, 0.0, 0.9)
+        within("epochs", self.epochs, 1, 10_000)
+        within("patience", self.patience, 1, 10_000)
+        within("seed", self.seed, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -81,11 +70,7 @@ class Recipe:
     fit: Fit = field(default_factory=Fit)
 
     def __post_init__(self):
-        if self.frontend not in FRONTENDS:
-            known = ", ".join(FRONTENDS)
-            raise InputError(
-                f"frontend must be one of {known}; received {self.frontend}"
-            )
+        among("frontend", self.frontend, FRONTENDS)
 
     @property
     def name(self):

@@ -9,7 +9,7 @@ import pandas as pd
 from gwres.data import g2net, pipeline
 from gwres.data.pack import pack
 from gwres.data.split import SPLITS, split_hash
-from gwres.errors import InputError
+from gwres.errors import within
 from gwres.layers.whiten import fit_asd
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.noise import noise
@@ -43,9 +43,9 @@ class Data:
 
     def __post_init__(self):
         population(self.population)
-        for name in ("bank", "judged", "psd_windows"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1; received {self}")
+        within("bank", self.bank, 1, 10**6)
+        within("judged", self.judged, 1, 10**6)
+        within("psd_windows", self.psd_windows, 1, 10**6)
 
 
 @dataclass(frozen=True)

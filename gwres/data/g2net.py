@@ -61,7 +61,8 @@ def read(path):
             (see `strain.check`).
     """
     try:
-        window = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            window = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, EOFError) as error:
@@ -90,7 +91,7 @@ def labels(root):
     root = Path(root)
     if not root.is_dir():
         raise InputError(
-            f"data must be 'simulated' or a G2Net folder; no folder {root}"
+            f"data must be 'simulated' or a G2Net folder; there is no folder {root}"
         )
     path = root / LABELS
     if not path.is_file():

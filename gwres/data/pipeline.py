@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from gwres.errors import within
 from gwres.layers.augment import augment
 from gwres.layers.inject import respond, white
 from gwres.layers.whiten import FREQUENCIES, gain
@@ -36,6 +37,12 @@ class Live:
     loud: float = 3.0
     ease: float = 0.4
     drop: float = 0.05
+
+    def __post_init__(self):
+        within("batch", self.batch, 2, 65_536)
+        within("loud", self.loud, 0.1, 100.0)
+        within("ease", self.ease, 0.0, 1.0)
+        within("drop", self.drop, 0.0, 0.95)
 
 
 def loudness(step, steps, config):

@@ -148,8 +148,12 @@ class Whiten(keras.layers.Layer):
         expected = (len(DETECTORS), SAMPLES)
         if tuple(shape[1:]) != expected:
             raise ValueError(f"expected strain of shape {expected}, received {shape}")
+        # NaN, so that a layer made from a config without its weights cannot pass.
         self.asd = self.add_weight(
-            name="asd", shape=(len(DETECTORS), len(FREQUENCIES)), trainable=False
+            name="asd",
+            shape=(len(DETECTORS), len(FREQUENCIES)),
+            initializer=keras.initializers.Constant(float("nan")),
+            trainable=False,
         )
 
     def fit(self, asd):

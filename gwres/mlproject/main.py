@@ -3,7 +3,7 @@
 import sys
 
 from gwres import jobs, tracking
-from gwres.errors import InputError
+from gwres.errors import within
 from gwres.mlproject import options
 
 
@@ -12,8 +12,7 @@ def main(argv):
     recipe, own = options.recipe(
         argv, __doc__, trials=(int, 3), storage=(str, jobs.STORAGE)
     )
-    if not 0 <= own["trials"] <= 10_000:
-        raise InputError(f"trials must be from 0 to 10,000; received {own['trials']}")
+    within("trials", own["trials"], 0, 10_000)
     jobs.fit(recipe, **own)
 
 

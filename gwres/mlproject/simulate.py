@@ -3,7 +3,7 @@
 import sys
 
 from gwres import tracking
-from gwres.errors import InputError
+from gwres.errors import InputError, within
 from gwres.mlproject import options
 from gwres.simulate import dataset
 from gwres.simulate.population import population
@@ -23,8 +23,7 @@ def main(argv):
     if not own["out"]:
         raise InputError("out must be the folder to write to; received none")
     for name in ("train", "test", "seed"):
-        if own[name] < 0:
-            raise InputError(f"{name} must be 0 or more; received {own[name]}")
+        within(name, own[name], 0, 2**31 - 1)
     drawn = population(own["population"])
     dataset.write(own["out"], drawn, own["train"], own["test"], own["seed"])
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from gwres.errors import InputError
+from gwres.errors import among
 from gwres.layers.spectrogram import Spectrogram
 from gwres.layers.whiten import Whiten
 from gwres.models.resnet import stem, trunk
@@ -24,9 +24,7 @@ def network(config, frontend):
     Returns:
         keras.Model of (batch, 2048, 3) to (batch, 1).
     """
-    if frontend not in FRONTENDS:
-        known = ", ".join(FRONTENDS)
-        raise InputError(f"frontend must be one of {known}; received {frontend}")
+    among("frontend", frontend, FRONTENDS)
     whitened = keras.Input((WHITENED_SAMPLES, len(DETECTORS)), name="whitened")
     if frontend == "waveform":
         x = ops.transpose(whitened, (0, 2, 1))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from gwres.errors import InputError
+from gwres.errors import among, within
 
 # Depth -> (block, blocks per stage). Depth = 2 + convolutions per block x blocks: the
 # stem, the blocks and the head count; projections on the shortcut do not.
@@ -46,12 +46,11 @@ class ResNet:
     dropout: float = 0.0
 
     def __post_init__(self):
-        if self.depth not in DEPTHS:
-            known = ", ".join(map(str, DEPTHS))
-            raise InputError(f"depth must be one of {known}; received {self.depth}")
-        if self.norm not in NORMS:
-            known = ", ".join(NORMS)
-            raise InputError(f"norm must be one of {known}; received {self.norm}")
+        among("depth", self.depth, DEPTHS)
+        among("norm", self.norm, NORMS)
+        within("width", self.width, 1, 1024)
+        within("kernel", self.kernel, 1, 255)
+        within("dropout", self.dropout, 0.0, 0.95)
 
 
 def _standardise(kernel):

@@ -6,7 +6,7 @@ import numpy as np
 from bilby.core.prior import Cosine, PowerLaw, Sine, Uniform
 from bilby.gw.prior import UniformInComponentsChirpMass, UniformInComponentsMassRatio
 
-from gwres.errors import InputError
+from gwres.errors import among
 
 INTRINSIC = (
     "chirp_mass",
@@ -103,7 +103,5 @@ POPULATIONS = {
 
 def population(name):
     """The population of that name; `InputError` if there is none."""
-    if name not in POPULATIONS:
-        known = ", ".join(POPULATIONS)
-        raise InputError(f"population must be one of {known}; received {name}")
+    among("population", name, POPULATIONS)
     return POPULATIONS[name]

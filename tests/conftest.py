@@ -1,0 +1,53 @@
+"""What several tests share: a cache of their own, noise curves, a small bank."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+from gwres.layers.whiten import FREQUENCIES, fit_asd
+from gwres.simulate import waveforms
+from gwres.simulate.noise import asd as curve_asd
+from gwres.simulate.noise import noise
+from gwres.simulate.population import population
+from gwres.strain import DETECTORS, SCALE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """Keep every cache of the tests, and of what they start, in a temporary folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GWRES_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def serial(monkeypatch):
+    """Jobs run in this process: what they do is the same, and no process starts."""
+    monkeypatch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
+
+
+@pytest.fixture(scope="session")
+def curve():
+    """The true ASD at `FREQUENCIES`, (3, 2049), in units of `SCALE`/sqrt(Hz)."""
+    return np.stack([curve_asd(name, FREQUENCIES) for name in DETECTORS]) / SCALE
+
+
+@pytest.fixture(scope="session")
+def windows():
+    """200 windows of noise, (200, 3, 4096)."""
+    return noise(np.random.default_rng(20), 200)
+
+
+@pytest.fixture(scope="session")
+def fitted(windows):
+    """The ASD fitted on the first 150 of `windows`: the rest is unseen."""
+    return fit_asd(windows[:150])
+
+
+@pytest.fixture(scope="session")
+def bank():
+    """The folder of a bank of 24 waveforms, made as in production."""
+    return waveforms.bank(population("g2net"), 24, seed=1)

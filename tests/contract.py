@@ -1,0 +1,70 @@
+"""What every comparison and every layer of gwres is held to."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+ROOT = Path(__file__).parent.parent
+
+
+def close(actual, expected, rtol):
+    """Assert equal shape, and no deviation above `rtol` of the largest expected value.
+
+    A NaN anywhere fails.
+    """
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape, f"{actual.shape} is not {expected.shape}"
+    worst = np.abs(actual - expected).max() / np.abs(expected).max()
+    assert worst <= rtol, f"off by {worst:.3g} of the peak, {rtol:g} is allowed"
+
+
+def check_layer(layer, inputs, folder):
+    """Assert what Keras and tf.data need of a layer.
+
+    Its config makes it again, a saved model gives the same output, the graph and a
+    tf.data pipeline give what eager execution does, in the dtype of its policy and
+    the shape it announces.
+
+    Args:
+        layer: ready to be called.
+        inputs: float32 array, a batch.
+        folder: where a model may be saved.
+    """
+    expected = keras.ops.convert_to_numpy(layer(inputs))
+    assert str(expected.dtype) == layer.compute_dtype
+    assert tuple(layer.compute_output_shape(inputs.shape)) == expected.shape
+    expected = expected.astype(np.float32)
+
+    config = json.loads(json.dumps(layer.get_config()))
+    again = type(layer).from_config(config)
+    assert json.loads(json.dumps(again.get_config())) == config
+
+    model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+    model.save(folder / "layer.keras")
+    loaded = keras.saving.load_model(folder / "layer.keras")
+    piped = tf.data.Dataset.from_tensors(inputs).map(layer)
+    for other in loaded(inputs), tf.function(layer)(inputs), next(iter(piped)):
+        close(keras.ops.convert_to_numpy(other).astype(np.float32), expected, 1e-5)
+
+
+def fresh(code, *arguments, check=True):
+    """Run Python code in a process of its own that finds gwres.
+
+    Returns:
+        The finished process; its output is text.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done

@@ -1,0 +1,151 @@
+"""The reader takes Kaggle's layout as it is, and names what is wrong with it."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwres.data import g2net
+from gwres.errors import InputError
+
+
+def files(root):
+    return sorted((root / "train").rglob("*.npy"))
+
+
+def relabel(root, change):
+    path = root / "training_labels.csv"
+    change(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
+
+
+def test_folder_matches_labels_and_files(simulated):
+    folder = g2net.folder(simulated)
+    labels = pd.read_csv(simulated / "training_labels.csv", index_col="id")["target"]
+    assert len(folder.table) == 60
+    assert (folder.table.set_index("id")["label"] == labels.sort_index()).all()
+    window = folder.window(folder.table["id"][0])
+    assert window.shape == (3, 4096)
+    assert window.dtype == np.float64
+
+
+def test_digest_sees_a_changed_file(copy):
+    before = g2net.folder(copy).digest()
+    assert g2net.folder(copy).digest() == before
+    path = files(copy)[0]
+    np.save(path, np.load(path) * 2)
+    assert g2net.folder(copy).digest() != before
+
+
+def test_missing_folder_and_empty_folder(tmp_path):
+    with pytest.raises(InputError, match="there is no folder .*nowhere"):
+        g2net.folder(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="expected training_labels.csv.*found nothing"):
+        g2net.folder(tmp_path)
+
+
+def test_labels_without_a_train_folder(copy):
+    (copy / "train").rename(copy / "elsewhere")
+    with pytest.raises(InputError, match="expected .npy files; found none"):
+        g2net.folder(copy)
+
+
+def test_ids_without_files_and_files_without_ids_are_counted_and_listed(copy, caplog):
+    lost, unknown = files(copy)[0], files(copy)[1]
+    lost.unlink()
+    relabel(copy, lambda table: table[table["id"] != unknown.stem])
+    with pytest.raises(InputError) as error:
+        g2net.folder(copy)
+    assert f"1 ids in the labels have no file: {lost.stem}" in str(error.value)
+    assert f"1 files have no label: {unknown.stem}" in str(error.value)
+    folder = g2net.folder(copy, strict=False)
+    assert not {lost.stem, unknown.stem} & set(folder.table["id"])
+    assert len(folder.table) == 58
+    assert lost.stem in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.assign(target="2"), "labels must be 0 or 1; received '2'"),
+        (lambda t: t.assign(target="1.0"), "labels must be 0 or 1; received '1.0'"),
+        (lambda t: t.assign(target=""), "labels must be 0 or 1; received ''"),
+        (lambda t: t.assign(target="1"), "expected labels 0 and 1; received only 1"),
+        (lambda t: t[:0], "expected labels 0 and 1; received only no rows"),
+        (lambda t: t.rename(columns={"target": "y"}), "id,target; received id,y"),
+        (lambda t: pd.concat([t, t[:1]]), "1 ids stand twice"),
+        (lambda t: t.assign(id="../" + t["id"]), "ids must be 3 to 64 letters"),
+    ],
+)
+def test_wrong_labels(copy, change, message):
+    relabel(copy, change)
+    with pytest.raises(InputError, match=message):
+        g2net.folder(copy)
+
+
+def test_empty_labels_file(copy):
+    (copy / "training_labels.csv").write_text("")
+    with pytest.raises(InputError, match="received nothing"):
+        g2net.folder(copy)
+
+
+def spoiled(name):
+    """The bytes of a bad window, by what is wrong with it."""
+
+    def write(path, window):
+        if name == "truncated":
+            np.save(path, window)
+            path.write_bytes(path.read_bytes()[:5000])
+        elif name == "no bytes":
+            path.write_bytes(b"")
+        elif name == "pickled":
+            with open(path, "wb") as file:
+                pickle.dump(window, file)
+        elif name == "pickled array":
+            np.save(path, window.astype(object), allow_pickle=True)
+        elif name == "transposed":
+            np.save(path, window.T)
+        elif name == "integers":
+            np.save(path, (window * 1e23).astype(int))
+        elif name == "zeros":
+            np.save(path, window * 0)
+        elif name == "whitened":
+            np.save(path, window * 1e21)
+        elif name == "archive":
+            with open(path, "wb") as file:
+                np.savez(file, window)
+        else:
+            window[1, 7] = float(name)
+            np.save(path, window)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("truncated", "truncated or of another kind"),
+        ("no bytes", "truncated or of another kind"),
+        ("pickled", "pickled objects are never loaded"),
+        ("pickled array", "pickled objects are never loaded"),
+        ("transposed", r"expected shape \(3, 4096\), received \(4096, 3\)"),
+        ("integers", "expected float32 or float64, received int64"),
+        ("zeros", "received zeros in all detectors"),
+        ("whitened", "whitened or rescaled data"),
+        ("archive", "expected one array, received an archive"),
+        ("nan", "received NaN or infinity"),
+        ("inf", "received NaN or infinity"),
+    ],
+)
+def test_a_bad_window_is_named(tmp_path, window, name, message):
+    path = tmp_path / "abcdef.npy"
+    spoiled(name)(path, window)
+    with pytest.raises(InputError, match=message) as error:
+        g2net.read(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_detector_is_no_error(tmp_path, window):
+    window[2] = 0
+    np.save(tmp_path / "abcdef.npy", window)
+    assert (g2net.read(tmp_path / "abcdef.npy") == window).all()

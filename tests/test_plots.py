@@ -1,0 +1,181 @@
+"""Figures say what they show, hold it, and leave no global state."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex, to_rgb
+
+from gwres import metrics, plots
+from gwres.errors import InputError
+
+
+def predictions(rows=600, seed=0):
+    rng = np.random.default_rng(seed)
+    label = np.arange(rows) % 2
+    snr = np.where(label, 5 * rng.random(rows) ** (-1 / 3), np.nan)
+    logit = rng.normal(size=rows) - 1 + np.where(label, np.minimum(snr, 20) / 3, 0)
+    return pd.DataFrame({"label": label, "logit": logit, "network_snr": snr})
+
+
+TABLE, BASELINE = predictions(), predictions(seed=1)
+BASELINE["network_snr"] = TABLE["network_snr"]
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "train/loss": [0.7, 0.6, 0.5],
+        "val/loss": [0.68, np.nan, 0.6],
+        "val/roc_auc": [0.6, np.nan, 0.75],
+    }
+)
+
+
+def window(seed=2):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(3, 4096)) * 1e-21, rng.normal(size=(2048, 3))
+
+
+FIGURES = {
+    "roc": lambda: plots.roc(TABLE, BASELINE),
+    "roc alone": lambda: plots.roc(TABLE),
+    "sensitivity": lambda: plots.sensitivity(TABLE, BASELINE),
+    "calibration": lambda: plots.calibration(TABLE),
+    "history": lambda: plots.history(HISTORY),
+    "scores": lambda: plots.scores(TABLE),
+    "example": lambda: plots.example(*window(), "price: $5, 10% _off_"),
+}
+
+
+def line(axis, name):
+    """The line whose legend entry begins so."""
+    handles, labels = axis.get_legend_handles_labels()
+    handle = next(h for h, text in zip(handles, labels) if text.startswith(name))
+    return handle[0] if isinstance(handle, tuple) else handle
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_labelled_filled_and_wide_enough(name, tmp_path):
+    figure = FIGURES[name]()
+    assert figure.get_size_inches()[0] * figure.dpi == 800
+    figure.savefig(tmp_path / "figure.png")
+    for axis in figure.axes:
+        assert axis.has_data()
+        assert axis.get_ylabel()
+        assert axis.get_xlabel() or name == "example"
+        for text in (axis.xaxis.label, axis.yaxis.label, *axis.get_xticklabels()):
+            assert text.get_fontsize() >= 10
+    assert figure.axes[-1].get_xlabel()
+
+
+@pytest.mark.parametrize("name", ["roc", "sensitivity", "history"])
+def test_curves_differ_in_line_as_well_as_colour(name):
+    for axis in FIGURES[name]().axes:
+        shown = axis.get_legend_handles_labels()[0]
+        lines = [h[0] if isinstance(h, tuple) else h for h in shown]
+        assert len({one.get_linestyle() for one in lines}) == len(lines)
+        assert len({to_hex(one.get_color()) for one in lines}) == len(lines)
+
+
+def test_colours_differ_in_brightness_too():
+    weights = [0.2126, 0.7152, 0.0722]
+    blue, vermillion = (
+        np.dot(to_rgb(c), weights) for c in (plots.BLUE, plots.VERMILLION)
+    )
+    assert abs(blue - vermillion) > 0.05
+
+
+def test_roc_is_the_curve():
+    (axis,) = plots.roc(TABLE, BASELINE).axes
+    assert axis.get_xscale() == "log" and axis.get_xlim()[1] == 1
+    drawn = line(axis, "network")
+    x, y = drawn.get_xdata(), drawn.get_ydata()
+    noise = TABLE["logit"][TABLE["label"] == 0].to_numpy()
+    signals = TABLE["logit"][TABLE["label"] == 1].to_numpy()
+    for rate in (0.01, 0.1, 0.5):
+        threshold = np.sort(noise)[::-1][round(rate * len(noise))]
+        at = y[np.flatnonzero(x <= rate + 1e-12)[-1]]
+        np.testing.assert_allclose(at, np.mean(signals > threshold), atol=1e-12)
+        with pytest.raises(AssertionError):
+            np.testing.assert_allclose(1 - at, np.mean(signals > threshold), atol=1e-12)
+    assert x.min() == 1 / len(noise)
+    area = metrics.roc_auc(TABLE["label"], TABLE["logit"])
+    assert f"{area.value:.4f}" in drawn.get_label()
+
+
+def test_roc_intervals_stand_where_there_is_noise_enough():
+    (axis,) = plots.roc(TABLE).axes
+    (points,) = axis.containers
+    np.testing.assert_allclose(points[0].get_xdata(), [0.01, 0.1])
+    ends = [segment[:, 1] for segment in points[2][0].get_segments()]
+    for rate, (low, high) in zip((0.01, 0.1), ends):
+        expected = metrics.tpr_at_fpr(TABLE["label"], TABLE["logit"], rate)
+        np.testing.assert_allclose([low, high], [expected.low, expected.high])
+
+
+def test_sensitivity_shows_the_bins():
+    areas, found = plots.sensitivity(TABLE, fpr=0.1).axes
+    columns = TABLE["label"], TABLE["logit"], TABLE["network_snr"]
+    bins = metrics.by_snr(*columns)
+    np.testing.assert_allclose(
+        line(areas, "network").get_ydata(), [one.measure.value for one in bins]
+    )
+    np.testing.assert_allclose(
+        line(areas, "network").get_xdata(), [one.mean for one in bins]
+    )
+    assert "0.1" in found.get_ylabel()
+
+
+def test_sensitivity_needs_known_snrs():
+    with pytest.raises(InputError, match="10 signals or more"):
+        plots.sensitivity(TABLE.assign(network_snr=np.nan))
+
+
+def test_history_skips_epochs_without_a_value():
+    losses, areas = plots.history(HISTORY).axes
+    assert list(line(losses, "val/loss").get_xdata()) == [1, 3]
+    assert list(line(losses, "train/loss").get_xdata()) == [1, 2, 3]
+    assert list(line(areas, "val/roc_auc").get_ydata()) == [0.6, 0.75]
+    (only,) = plots.history(HISTORY[["epoch", "train/loss"]]).axes
+    assert only.get_ylabel().startswith("Loss")
+
+
+@pytest.mark.parametrize("columns", [["epoch"], ["train/loss"]])
+def test_history_needs_its_columns(columns):
+    with pytest.raises(InputError, match="a history needs the column epoch"):
+        plots.history(HISTORY[columns])
+
+
+def test_scores_hold_every_window(tmp_path):
+    (axis,) = plots.scores(TABLE).axes
+    names = axis.get_legend_handles_labels()[1]
+    assert "noise (300 windows)" in names and "signal (300 windows)" in names
+    constant = plots.scores(TABLE.assign(logit=0.0))
+    constant.savefig(tmp_path / "constant.png")
+    single = plots.scores(TABLE[TABLE["label"] == 1])
+    single.savefig(tmp_path / "single.png")
+
+
+def test_example_shows_both_forms_in_time():
+    raw, whitened = window()
+    figure = plots.example(raw, whitened, "title")
+    assert len(figure.axes) == 6
+    first, last = figure.axes[0].lines[0], figure.axes[5].lines[0]
+    np.testing.assert_allclose(first.get_ydata(), raw[0] / 1e-21)
+    np.testing.assert_allclose(last.get_ydata(), whitened[:, 2])
+    assert first.get_xdata()[1] == 1 / 2048 and last.get_xdata()[1] == 1 / 1024
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    assert [label[:2] for label in labels] == ["H1", "L1", "V1"] * 2
+    assert all("10^{-21}" in label for label in labels[:3])
+
+
+def test_example_refuses_the_wrong_way_round():
+    raw, whitened = window()
+    with pytest.raises(InputError, match=r"expected raw \(3, 4096\)"):
+        plots.example(raw, whitened.T, "title")
+
+
+def test_pyplot_is_never_loaded():
+    code = "import sys, gwres.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

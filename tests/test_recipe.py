@@ -1,0 +1,53 @@
+import pytest
+
+from gwres.errors import InputError
+from gwres.recipe import Recipe
+
+
+def test_vary_reads_text_as_the_settings_type():
+    recipe = Recipe().vary(
+        {"depth": "50", "fit.learning_rate": "1e-4", "strict": "false", "loud": 2}
+    )
+    assert recipe.model.depth == 50
+    assert recipe.fit.learning_rate == 1e-4
+    assert recipe.data.strict is False
+    assert recipe.live.loud == 2.0
+    assert recipe.name == "resnet50-waveform"
+
+
+def test_flat_and_vary_are_inverse():
+    recipe = Recipe().vary({"depth": 101, "frontend": "spectrogram", "seed": 7})
+    assert Recipe().vary(recipe.flat()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": "35"}, "16, 18, 34, 50, 101, 152; received 35"),
+        ({"depth": "abc"}, "depth must be a whole number; received abc"),
+        ({"depth": "34.0"}, "depth must be a whole number; received 34.0"),
+        ({"frontend": "wavelet"}, "waveform, spectrogram; received wavelet"),
+        ({"learning_rate": "nan"}, "learning_rate must be from"),
+        ({"learning_rate": "-1"}, "learning_rate must be from"),
+        ({"samples": "-5"}, "samples must be from 0"),
+        ({"population": "bns"}, "population must be one of g2net, loud; received bns"),
+        ({"precision": "float16"}, "precision must be one of"),
+        ({"strict": "maybe"}, "strict must be true or false; received maybe"),
+        ({"colour": "red"}, "settings are .*; received colour"),
+        ({"fit.depth": "34"}, "received fit.depth"),
+        ({"norm": "layer"}, "norm must be one of"),
+        ({"bank": "0"}, "bank must be from 1"),
+        ({"width": "0"}, "width must be"),
+        ({"dropout": "1"}, "dropout must be"),
+        ({"batch": "1"}, "batch must be"),
+        ({"drop": "2"}, "drop must be"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        Recipe().vary(settings)
+
+
+def test_no_two_parts_share_a_setting():
+    names = [key.rpartition(".")[2] for key in Recipe().flat()]
+    assert len(names) == len(set(names))
