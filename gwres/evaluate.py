@@ -111,8 +111,7 @@ def summary(table, prefix="holdout"):
     ordered, notes = _ordered(table)
     named = {name: function(labels, logits) for name, _, function in ODDS}
     for name, measured in ordered.items():
-        single = not isinstance(measured, metrics.Interval)
-        named[name] = measured if single else measured.value
+        named[name] = getattr(measured, "value", measured)
     if "roc_auc" in ordered:
         area = ordered["roc_auc"]
         named |= {"roc_auc_low": area.low, "roc_auc_high": area.high}
@@ -179,13 +178,10 @@ def report(folder, title, table, history=None, baseline=None, example=None, list
         baseline = align(table, baseline)
         baseline["network_snr"] = table["network_snr"].to_numpy()
         table = table.assign(matched_filter=baseline["logit"].to_numpy())
-    figures = []
-    for name, caption, figure in _figures(table, history, baseline, example):
-        png = _png(figure)
-        with cache.replacing(folder / "plots" / f"{name}.png") as scratch:
-            scratch.write_bytes(png)
-        source = "data:image/png;base64," + base64.b64encode(png).decode()
-        figures.append({"caption": caption, "source": source})
+    figures = [
+        (name, caption, _png(figure))
+        for name, caption, figure in _figures(table, history, baseline, example)
+    ]
     compared = baseline is not None and table["label"].nunique() == 2
     text = _template().render(
         title=title,
@@ -196,10 +192,14 @@ def report(folder, title, table, history=None, baseline=None, example=None, list
         difference=compare(table, baseline) if compared else None,
         snrs=_snrs(table, baseline),
         notes=summary(table, str(table["split"].iloc[0]))[1],
-        figures=figures,
+        figures=[(text, base64.b64encode(png).decode()) for _, text, png in figures],
         worst=_worst(table),
         lists=lists or {},
     )
+    # All is made before any is written, so that a failure leaves the last report whole.
+    for name, _, png in figures:
+        with cache.replacing(folder / "plots" / f"{name}.png") as scratch:
+            scratch.write_bytes(png)
     with cache.replacing(folder / "report.html") as scratch:
         scratch.write_text(text, encoding="utf-8")
     return folder / "report.html"

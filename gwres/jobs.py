@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from gwres import cache, evaluate, matched_filter, plots, tracking, train, tune
+from gwres import cache, evaluate, matched_filter, tracking, train, tune
+from gwres.data import pack
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
-from gwres.layers.whiten import Whiten
 from gwres.simulate.population import population
 
 log = logging.getLogger(__name__)
@@ -88,47 +88,62 @@ def _judge(recipe, opened, trained, out):
     (out / "predictions").mkdir()
     for name, table in tables.items():
         table.to_parquet(out / "predictions" / f"{name}.parquet", index=False)
-    holdout = opened.judged["holdout"]
-    statistic = matched_filter.baseline(
-        holdout.key, holdout, opened.asd, population(recipe.data.population)
-    )
-    baseline = holdout.table.assign(logit=statistic)
-    metrics, notes = evaluate.summary(tables["holdout"])
-    classical, _ = evaluate.summary(baseline, "matched_filter")
-    metrics |= {
-        key: value
-        for key, value in classical.items()
-        if key.startswith("matched_filter/roc_auc")
-    }
-    metrics |= {
+    cost = {
         "cost/train_core_seconds": trained.core_seconds,
         "cost/windows_per_core_second": trained.windows / trained.core_seconds,
         "cost/parameters": trained.classifier.count_params(),
     }
-    evaluate.report(
-        out, recipe.name, tables["holdout"], trained.history, baseline, metrics, notes
-    )
-    _example(opened, out)
-    tracking.finish(metrics, notes, out, trained.classifier, _first(opened))
-    for line in evaluate.lines(metrics):
-        log.info("%s", line)
+    lists = {"Cost": cost, "Settings": recipe.flat()}
+    metrics, notes = cost, []
+    if len(tables["holdout"]):
+        baseline = _baseline(recipe, opened)
+        found, notes = evaluate.summary(tables["holdout"])
+        classical, _ = evaluate.summary(baseline, "matched_filter")
+        areas = {k: v for k, v in classical.items() if "roc_auc" in k}
+        metrics = cost | found | areas
+        evaluate.report(
+            out,
+            recipe.name,
+            tables["holdout"],
+            trained.history,
+            baseline,
+            _example(opened),
+            lists,
+        )
+    else:
+        notes = ["holdout has no windows: no metrics and no report"]
+    some = next(w.read(0, 1) for w in opened.judged.values() if len(w.table))
+    tracking.finish(metrics, notes, out, trained.classifier, some)
+    _tell(metrics)
 
 
-def _first(opened):
-    return next(w.read(0, 1) for w in opened.judged.values() if len(w.table))
+def _baseline(recipe, opened):
+    """The holdout scored by the matched filter: predictions of the same rows."""
+    holdout = opened.judged["holdout"]
+    drawn = population(recipe.data.population)
+    statistic = matched_filter.baseline(holdout.key, holdout, opened.asd, drawn)
+    return holdout.table.assign(logit=statistic)
 
 
-def _example(opened, out):
-    """Draw the first window of a signal, raw and whitened."""
+def _example(opened):
+    """The first judged signal for `plots.example`: raw, whitened, title; or None."""
     for windows in opened.judged.values():
         signals = np.flatnonzero(windows.table["label"])
         if len(signals):
             place = int(signals[0])
             raw = windows.read(place, place + 1)
-            layer = Whiten()
-            layer.fit(opened.asd)
-            name = windows.table["id"][place]
-            whitened = np.asarray(layer(raw.astype(np.float32)))[0]
-            figure = plots.example(raw[0], whitened, f"window {name}")
-            figure.savefig(out / "plots" / "example.png")
-            return
+            whitened = next(pack.whitened([raw], opened.asd))[0].astype(float)
+            return raw[0], whitened, f"Window {windows.table['id'][place]}, a signal"
+    return None
+
+
+def _tell(metrics):
+    """Say on the screen what came out."""
+    if "holdout/roc_auc" in metrics:
+        interval = [metrics[f"holdout/roc_auc_{end}"] for end in ("low", "high")]
+        log.info(
+            "holdout/roc_auc %.4f (%.4f to %.4f), matched filter %.4f",
+            metrics["holdout/roc_auc"],
+            *interval,
+            metrics["matched_filter/roc_auc"],
+        )

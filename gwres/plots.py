@@ -141,7 +141,9 @@ def sensitivity(table, baseline=None, fpr=0.01):
             _errorbar(axis, places, [one.measure for one in bins], style, label=name)
     left.axhline(0.5, color=GREY, linestyle=":", label="chance")
     right.axhline(fpr, color=GREY, linestyle=":", label="chance")
-    left.set(ylim=(0.4, 1.02), ylabel="ROC-AUC against all noise")
+    left.set(
+        ylim=(min(0.4, left.get_ylim()[0]), 1.02), ylabel="ROC-AUC against all noise"
+    )
     right.set(ylim=(0, 1.02), ylabel=f"Sensitivity at {fpr:g} false-positive rate")
     for axis in (left, right):
         axis.set_xlabel("Network SNR (optimal)")

@@ -31,6 +31,10 @@ class Forgetful(keras.layers.Layer):
         """Multiply."""
         return x * self.factor
 
+    def get_config(self):
+        """What every layer has."""
+        return super().get_config()
+
 
 def test_check_layer_fails_on_an_argument_missing_from_the_config(tmp_path):
     with pytest.raises(AssertionError):

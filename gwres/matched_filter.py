@@ -1,0 +1,294 @@
+"""The classical baseline: a bank of templates, scored like any model."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import scipy.fft
+from keras import ops
+from scipy.ndimage import convolve1d, maximum_filter1d
+
+from gwres import cache
+from gwres.errors import InputError
+from gwres.layers.whiten import FREQUENCIES, fade, gain, whiten
+from gwres.progress import progress
+from gwres.simulate.population import INTRINSIC
+from gwres.simulate.waveforms import (
+    REFERENCE_MPC,
+    REFERENCE_STRAIN,
+    STEP_HZ,
+    polarisations,
+)
+from gwres.strain import (
+    DETECTORS,
+    DURATION,
+    SHAPE,
+    WHITENED_RATE,
+    WHITENED_SAMPLES,
+)
+
+APPROXIMANT = "IMRPhenomD"
+# 256 find what 1024 find, and templates that precess find no more (AUC to 0.001).
+TEMPLATES = 256
+SEED = 0
+# A complex series at this rate holds all frequencies from 0 to 512 Hz.
+RATE = WHITENED_RATE // 2
+REACH_S = {"L1": 0.010, "V1": 0.028}  # light's travel time from H1
+EARTH_S = 0.0213  # and from the geocentre, to which the population's times refer
+# Squared SNR of a signal over that of one face-on and overhead, mean over sky and
+# orientation; and mean of the two quadratures.
+# Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993): <Theta^2> = 4 * 16/25.
+RESPONSE = 4 / 25 / 2
+CHUNK = 32  # windows at a time
+BLOCK = 32  # templates at a time, so that their series stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Whitened templates, ready to be correlated with whitened windows.
+
+    Args:
+        spectra: complex64 (3, templates, bins), conjugate DFT of the whitened,
+            analytic templates, over what makes an SNR of them.
+        scale: float32 (3, templates, times), one over the norm of what a window
+            holds of a template that merges at one of `times`.
+        times: arrival at a detector, s after the window's start, (times,).
+        spread: (3,), variance of each quadrature of a signal's SNR.
+    """
+
+    spectra: np.ndarray
+    scale: np.ndarray
+    times: np.ndarray
+    spread: np.ndarray
+
+
+def templates(population, count=TEMPLATES, seed=SEED):
+    """Face-on binaries of a population, with spins laid along the orbit's axis.
+
+    They are drawn, not placed, so that a mean over them is a mean over the population.
+    256 take 0.2 s to make, so they are not cached.
+
+    Args:
+        population: a `Population`.
+        count: how many.
+        seed: of the draws.
+
+    Returns:
+        complex128 (count, n): plus polarisation in strain/Hz at `REFERENCE_MPC`, every
+        `STEP_HZ` from 0 to 512 Hz, the merger at time zero.
+    """
+    drawn = population.draw(np.random.default_rng(seed), count, INTRINSIC)
+    for name in ("phi_12", "phi_jl", "theta_jn", "phase"):
+        drawn[name] = np.zeros(count)
+    for body in "12":
+        along = drawn[f"a_{body}"] * np.cos(drawn[f"tilt_{body}"])
+        drawn[f"a_{body}"] = np.abs(along)
+        drawn[f"tilt_{body}"] = np.where(along < 0, np.pi, 0.0)
+    rows = [{k: float(v[i]) for k, v in drawn.items()} for i in range(count)]
+    return np.stack([polarisations(row, APPROXIMANT, RATE)[0] for row in rows])
+
+
+def bank(plus, asd, population):
+    """Whiten templates as windows are whitened, and norm them at each arrival time.
+
+    Args:
+        plus: as `templates` gives it.
+        asd: as `whiten.fit_asd` gives it, (3, 2049).
+        population: a `Population`, for the times of the merger and the distances.
+
+    Returns:
+        A `Bank`.
+    """
+    frequencies = np.arange(plus.shape[1]) * STEP_HZ
+    asds = np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
+    white = plus / REFERENCE_STRAIN * gain(asds, frequencies)[:, None]
+    # Positive frequencies alone give both quadratures: real and imaginary part.
+    length = round(WHITENED_RATE / STEP_HZ)
+    series = scipy.fft.ifft(2 * white, length) * WHITENED_RATE
+    low, high = population.merger_s
+    ticks = np.arange(
+        max(0, int((low - EARTH_S) * RATE)),
+        min(DURATION * RATE, int((high + EARTH_S) * RATE) + 1),
+    )
+    # Long enough that no lag wraps round; a template is cut to what the lags reach.
+    half = scipy.fft.next_fast_len(DURATION * RATE + len(ticks))
+    first, stop = -2 * ticks[-1], WHITENED_SAMPLES - 2 * ticks[0]
+    cut = np.zeros((*series.shape[:2], 2 * half), complex)
+    cut[..., :stop], cut[..., first:] = series[..., :stop], series[..., first:]
+    squares = scipy.fft.rfft(np.abs(cut) ** 2 / 2)
+    seen = scipy.fft.rfft(fade(WHITENED_SAMPLES)[:, 0] ** 2, 2 * half)
+    norms = scipy.fft.irfft(seen * squares.conj(), 2 * half)[..., 2 * ticks]
+    # The median distance: the mean square would be that of the few loudest signals.
+    distance = population.priors()["luminosity_distance"].rescale(0.5)
+    nearer = (REFERENCE_MPC / distance) ** 2
+    return Bank(
+        spectra=(scipy.fft.fft(cut)[..., :half].conj() / 2).astype(np.complex64),
+        scale=(1 / np.sqrt(norms)).astype(np.float32),
+        times=ticks / RATE,
+        spread=RESPONSE * nearer * norms.mean(axis=(1, 2)),
+    )
+
+
+def snr(window, templates):
+    """Complex SNR of one window with every template at every time.
+
+    z(t) = sum over s of d(s) conj(q(s - t)) / norm(t), where q is the whitened
+    template and its quadrature. In noise the real and the imaginary part are standard
+    normal; a signal adds its optimal SNR times a phase.
+
+    Args:
+        window: whitened, (2048, 3), as `whiten.whiten` gives it.
+        templates: a `Bank`.
+
+    Yields:
+        complex64 (3, block, times) at `templates.times`, for blocks of templates.
+
+    Source:
+        Allen et al., Phys. Rev. D 85, 122006 (2012), section III.
+    """
+    half = templates.spectra.shape[2]
+    data = scipy.fft.rfft(window.T, 2 * half)[:, None, :half].astype(np.complex64)
+    ticks = np.round(templates.times * RATE).astype(int)
+    keep = slice(ticks[0], ticks[-1] + 1)
+    for start in range(0, templates.spectra.shape[1], BLOCK):
+        block = slice(start, start + BLOCK)
+        series = scipy.fft.ifft(data * templates.spectra[:, block], overwrite_x=True)
+        yield series[..., keep] * templates.scale[:, block]
+
+
+def coincident(squares, spread):
+    """Sum of squared SNRs, at the best template and coincident times.
+
+    Args:
+        squares: squared SNRs, (3, templates, times), times at `RATE`.
+        spread: not used; a missing detector's squares are zero.
+
+    Returns:
+        float.
+    """
+    total = squares[0]
+    for detector, square in zip(DETECTORS[1:], squares[1:]):
+        near = 2 * int(REACH_S[detector] * RATE) + 1
+        total = total + maximum_filter1d(square, near, axis=-1, mode="constant")
+    return float(total.max())
+
+
+def marginal(squares, spread):
+    """Log of the likelihood ratio's mean over template, time, delays and amplitude.
+
+    A signal's complex SNR in a detector has, before the data, a normal distribution of
+    variance s per quadrature, and the detectors are independent:
+    L = mean over template and time of the product over detectors of the mean over
+    delays of exp(s / (1 + s) |z|^2 / 2) / (1 + s).
+    For large s the exponent is |z|^2 / 2, the maximum over amplitude and phase, which
+    trusts an insensitive detector too much.
+
+    Args:
+        squares: squared SNRs, (3, templates, times), times at `RATE`.
+        spread: s of each detector, (3,), zero where it is missing.
+
+    Returns:
+        float.
+
+    Source:
+        Searle, Sutton & Tinto, Class. Quantum Grav. 26, 155017 (2009), section 3.
+    """
+    weights = spread / (1 + spread) / 2
+    total = -np.log1p(spread).sum() + weights[0] * squares[0].astype(float)
+    for detector, square, weight in zip(DETECTORS[1:], squares[1:], weights[1:]):
+        near = np.ones(2 * int(REACH_S[detector] * RATE) + 1)
+        exponent = weight * square.astype(float)
+        peak = exponent.max()
+        # Adding directly: a running sum leaves rounding errors of the peak behind.
+        mean = convolve1d(np.exp(exponent - peak), near, axis=-1, mode="constant")
+        mean /= convolve1d(np.ones(square.shape[-1]), near, mode="constant")
+        total += peak + np.log(np.maximum(mean, np.finfo(float).tiny))
+    peak = total.max()
+    return float(peak + np.log(np.exp(total - peak).mean()))
+
+
+STATISTICS = {"marginal": marginal, "coincident": coincident}
+
+
+def score(windows, asd, population, statistic="marginal", threads=2):
+    """Score windows: the higher, the more like a signal of the population.
+
+    Args:
+        windows: strain, array or memmap of shape (n, 3, 4096), read a few at a time.
+            Rows of zeros, detectors that are missing, add nothing.
+        asd: as `whiten.fit_asd` gives it, float (3, 2049).
+        population: a `Population`: the templates, the merger times and the distances.
+        statistic: one of `STATISTICS`.
+        threads: windows are spread over as many.
+
+    Returns:
+        float64 (n,), to be ranked as logits are.
+
+    Raises:
+        InputError: a wrong shape, or no such statistic.
+    """
+    if statistic not in STATISTICS:
+        known = ", ".join(STATISTICS)
+        raise InputError(f"statistic must be one of {known}; received {statistic}")
+    if np.ndim(windows) != 3 or np.shape(windows)[1:] != SHAPE:
+        raise InputError(
+            f"windows: expected shape (n, 3, 4096), received {np.shape(windows)}"
+        )
+    expected = len(DETECTORS), len(FREQUENCIES)
+    if np.shape(asd) != expected:
+        raise InputError(f"asd: expected shape {expected}, received {np.shape(asd)}")
+    count = len(windows)
+    filters = bank(templates(population), asd, population)
+    gains = gain(asd, FREQUENCIES)
+
+    def chunk(start):
+        strain = np.asarray(windows[start : start + CHUNK])
+        white = ops.convert_to_numpy(whiten(strain, gains))
+        spreads = filters.spread * strain.any(axis=-1)
+        scores = []
+        for window, spread in zip(white, spreads):
+            blocks = [z.real**2 + z.imag**2 for z in snr(window, filters)]
+            scores.append(STATISTICS[statistic](np.hstack(blocks), spread))
+        return scores
+
+    starts = range(0, count, CHUNK)
+    with ThreadPoolExecutor(threads) as pool:
+        done = ((len(scores), scores) for scores in pool.map(chunk, starts))
+        scored = list(progress(done, count, "matched filter"))
+    return np.array([value for scores in scored for value in scores], dtype=float)
+
+
+def baseline(made_from, windows, asd, population, statistic="marginal"):
+    """`score`, computed once for a set of windows and cached.
+
+    Args:
+        made_from: JSON-able description of the windows, as `dataset.describe` gives it.
+        windows, asd, population, statistic: as for `score`.
+
+    Returns:
+        float64 (n,).
+
+    Raises:
+        InputError: as `score`, or the cached scores are of another number of windows.
+    """
+    key = {
+        "windows": made_from,
+        "asd": hashlib.sha256(np.asarray(asd, "<f4").tobytes()).hexdigest(),
+        "population": asdict(population),
+        "statistic": statistic,
+        "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
+        "layout": 1,
+    }
+
+    def make(folder):
+        np.save(folder / "scores.npy", score(windows, asd, population, statistic))
+
+    path = cache.folder("matched_filter", key, make) / "scores.npy"
+    scores = np.load(path, allow_pickle=False)
+    if len(scores) != len(windows):
+        raise InputError(
+            f"expected the {len(scores)} windows that {made_from} stands for, "
+            f"received {len(windows)}"
+        )
+    return scores

@@ -1,0 +1,131 @@
+"""Training: it goes on where it stopped, and keeps the best."""
+
+import numpy as np
+import pytest
+
+import gwres.train as train
+from gwres.data.corpus import Data, corpus
+from gwres.errors import InputError
+from gwres.recipe import Recipe
+
+TINY = {"bank": 48, "judged": 40, "psd_windows": 40, "depth": 16, "width": 2}
+TINY |= {"samples": 128, "epochs": 4, "batch": 16, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return Recipe().vary(TINY)
+
+
+@pytest.fixture(scope="module")
+def opened():
+    return corpus(Data(bank=48, judged=40, psd_windows=40))
+
+
+@pytest.fixture(scope="module")
+def whole(recipe, opened, tmp_path_factory):
+    return train.fit(recipe, opened, tmp_path_factory.mktemp("whole"))
+
+
+class Killed(Exception):
+    """Stands for the power cut."""
+
+
+def logits(trained, opened):
+    return train.score(trained.classifier, opened.judged["holdout"])["logit"]
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_killed_fit_ends_as_if_it_had_not_been(
+    recipe, opened, whole, tmp_path, epoch
+):
+    def kill(row):
+        if row["epoch"] == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train.fit(recipe, opened, tmp_path, on_epoch=kill)
+    seen = []
+    again = train.fit(recipe, opened, tmp_path, on_epoch=seen.append)
+    assert [row["epoch"] for row in seen] == list(range(epoch + 1, 4))
+    columns = ["train/loss", "val/loss", "val/roc_auc"]
+    np.testing.assert_allclose(
+        again.history[columns], whole.history[columns], rtol=1e-4
+    )
+    np.testing.assert_allclose(logits(again, opened), logits(whole, opened), atol=1e-4)
+
+
+def test_killed_while_saving_goes_on_from_the_epoch_before(
+    recipe, opened, whole, tmp_path, monkeypatch
+):
+    save = train._Epochs._save
+
+    def torn(self, epoch):
+        if epoch == 2:
+            # The weights are there, the state that names them is not.
+            (self.folder / "epoch-0002.keras").write_bytes(b"half a file")
+            raise Killed
+        save(self, epoch)
+
+    monkeypatch.setattr(train._Epochs, "_save", torn)
+    with pytest.raises(Killed):
+        train.fit(recipe, opened, tmp_path)
+    monkeypatch.undo()
+    again = train.fit(recipe, opened, tmp_path)
+    np.testing.assert_allclose(logits(again, opened), logits(whole, opened), atol=1e-4)
+
+
+def test_another_seed_gives_another_network(recipe, opened, whole, tmp_path):
+    other = train.fit(recipe.vary({"seed": 1}), opened, tmp_path)
+    assert np.abs(logits(other, opened) - logits(whole, opened)).max() > 1e-3
+
+
+def test_it_stops_early_and_keeps_the_best(recipe, opened, tmp_path, monkeypatch):
+    areas = iter([0.5, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6])
+
+    class Interval:
+        def __init__(self, *_):
+            self.value = next(areas)
+
+    monkeypatch.setattr(train, "roc_auc", Interval)
+    longer = recipe.vary({"epochs": 7, "patience": 2})
+    trained = train.fit(longer, opened, tmp_path)
+    assert len(trained.history) == 4
+    assert trained.best == 1
+    assert trained.score == 0.7
+    assert {path.name for path in tmp_path.glob("*.keras")} == {
+        "epoch-0001.keras",
+        "epoch-0003.keras",
+    }
+
+
+def test_history_and_cost(whole):
+    assert list(whole.history["step"]) == [2, 4, 6, 8]
+    assert whole.windows == 128
+    assert whole.core_seconds > 0
+    assert whole.history["val/roc_auc"].between(0, 1).all()
+
+
+def test_first_weights_come_from_a_classifier(recipe, opened, whole, tmp_path):
+    path = tmp_path / "first.keras"
+    whole.classifier.save(path)
+    still = recipe.vary({"learning_rate": 1e-8, "epochs": 1, "samples": 16})
+    trained = train.fit(still, opened, tmp_path / "fit", weights=path)
+    np.testing.assert_allclose(
+        logits(trained, opened), logits(whole, opened), atol=1e-3
+    )
+    with pytest.raises(InputError, match="init must be a classifier of resnet16"):
+        train.fit(still.vary({"width": 3}), opened, tmp_path / "wide", weights=path)
+
+
+def test_bfloat16_training_gives_a_float32_classifier(recipe, opened, tmp_path):
+    low = recipe.vary({"precision": "mixed_bfloat16", "epochs": 1, "samples": 16})
+    trained = train.fit(low, opened, tmp_path)
+    policies = {layer.dtype_policy.name for layer in trained.classifier.layers}
+    assert policies == {"float32"}
+    assert np.isfinite(logits(trained, opened)).all()
+
+
+def test_precision_of_this_machine_is_a_policy():
+    assert train.precision("auto") in ("float32", "mixed_bfloat16")
+    assert train.precision("float32") == "float32"

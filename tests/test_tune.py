@@ -1,0 +1,114 @@
+"""The study: known-good settings first, resumed by name, pruned, best taken."""
+
+from contextlib import contextmanager
+
+import optuna
+import pytest
+
+from gwres import train, tune
+from gwres.data.corpus import Corpus, Data, corpus
+from gwres.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def opened():
+    return corpus(Data(bank=48, judged=40, psd_windows=40))
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Training that scores by its learning rate alone."""
+
+    def fit(recipe, opened, folder, weights, on_epoch):
+        score = 0.9 - abs(recipe.fit.learning_rate - 0.004) * 10
+        for epoch in range(recipe.fit.epochs):
+            on_epoch({"epoch": epoch, "step": epoch, "val/roc_auc": score})
+
+        class Trained:
+            pass
+
+        Trained.score = score
+        return Trained
+
+    monkeypatch.setattr(train, "fit", fit)
+
+
+class Records(list):
+    """Remembers what each trial was and how it ended."""
+
+    @contextmanager
+    def __call__(self, number, recipe):
+        def log(row):
+            pass
+
+        log.state = "complete"
+        try:
+            yield log
+        finally:
+            self.append((number, recipe, log.state))
+
+
+def test_known_good_settings_come_first_and_the_best_is_taken(opened, url, quick):
+    recipe, records = Recipe(), Records()
+    study = tune.study(url, "one", seed=0)
+    best = tune.tune(recipe, opened, study, 4, records)
+    assert len(records) == 4
+    first = records[0][1]
+    assert first.fit.learning_rate == recipe.fit.learning_rate
+    assert first.live.loud == recipe.live.loud
+    rates = [one.fit.learning_rate for _, one, _ in records]
+    assert best.fit.learning_rate == min(rates, key=lambda rate: abs(rate - 0.004))
+    assert best.fit.samples == recipe.fit.samples, "the final fit is not shortened"
+    assert records[0][1].fit.samples == 240_000 * tune.SHARE
+
+
+def test_a_study_is_resumed_by_name(opened, url, quick):
+    records = Records()
+    tune.tune(Recipe(), opened, tune.study(url, "one", 0), 2, records)
+    tune.tune(Recipe(), opened, tune.study(url, "one", 0), 3, records)
+    assert [number for number, _, _ in records] == [0, 1, 2]
+    tune.tune(Recipe(), opened, tune.study(url, "one", 0), 3, records)
+    assert len(records) == 3, "it holds enough already"
+
+
+def test_hopeless_trials_are_pruned(opened, url, quick):
+    records = Records()
+    study = tune.study(url, "one", 0)
+    tune.tune(Recipe(), opened, study, 6, records)
+    states = [state for _, _, state in records]
+    assert "pruned" in states
+    assert states[0] == "complete"
+    pruned = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
+    assert len(pruned) == states.count("pruned")
+
+
+def test_a_failing_trial_fails_the_job(opened, url, monkeypatch):
+    def fit(*_):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(train, "fit", fit)
+    study = tune.study(url, "one", 0)
+    with pytest.raises(RuntimeError, match="broken"):
+        tune.tune(Recipe(), opened, study, 2, Records())
+    assert study.get_trials()[0].state == optuna.trial.TrialState.FAIL
+
+
+def test_name_tells_studies_apart_by_what_is_not_tuned(opened):
+    recipe = Recipe()
+    name = tune.name(recipe, opened)
+    assert name.startswith("resnet34-waveform-simulated-g2net-")
+    assert tune.name(recipe.vary({"learning_rate": 0.01, "seed": 3}), opened) == name
+    for change in ({"width": 8}, {"samples": 999}, {"depth": 18}, {"batch": 32}):
+        assert tune.name(recipe.vary(change), opened) != name
+
+
+def test_folders_are_not_eased(opened):
+    files = Corpus(opened.asd, None, opened.judged, "hash", "folder", 1000)
+    recipe = Recipe().vary({"source": "/somewhere"})
+    assert "loud" not in tune.known_good(recipe)
+    assert tune.shortened(recipe, files).fit.samples == 10 * 1000 * tune.SHARE
