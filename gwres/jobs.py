@@ -52,10 +52,11 @@ def fit(recipe, trials=0, storage=STORAGE):
         storage: database URL of the study.
     """
     weights = tracking.weights(recipe.fit.init)
+    database = tune.storage(storage) if trials else None
     opened = corpus(recipe.data)
     tracking.corpus(opened, recipe.data.source)
     if trials and judgeable(opened):
-        study = tune.study(storage, tune.name(recipe, opened), recipe.fit.seed)
+        study = tune.study(database, tune.name(recipe, opened), recipe.fit.seed)
         recipe = tune.tune(recipe, opened, study, trials, tracking.Trial, weights)
         tracking.study(study)
     tracking.recipe(recipe)

@@ -10,7 +10,7 @@ from keras import ops
 from scipy.ndimage import convolve1d, maximum_filter1d
 
 from gwres import cache
-from gwres.errors import InputError
+from gwres.errors import InputError, among
 from gwres.layers.whiten import FREQUENCIES, fade, gain, whiten
 from gwres.progress import progress
 from gwres.simulate.population import INTRINSIC
@@ -215,7 +215,8 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     """Score windows: the higher, the more like a signal of the population.
 
     Args:
-        windows: strain, array or memmap of shape (n, 3, 4096), read a few at a time.
+        windows: strain, an array, memmap or `corpus.Windows` of shape (n, 3, 4096),
+            read a few at a time.
             Rows of zeros, detectors that are missing, add nothing.
         asd: as `whiten.fit_asd` gives it, float (3, 2049).
         population: a `Population`: the templates, the merger times and the distances.
@@ -228,12 +229,10 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     Raises:
         InputError: a wrong shape, or no such statistic.
     """
-    if statistic not in STATISTICS:
-        known = ", ".join(STATISTICS)
-        raise InputError(f"statistic must be one of {known}; received {statistic}")
-    if np.ndim(windows) != 3 or np.shape(windows)[1:] != SHAPE:
+    among("statistic", statistic, STATISTICS)
+    if tuple(windows.shape[1:]) != SHAPE:
         raise InputError(
-            f"windows: expected shape (n, 3, 4096), received {np.shape(windows)}"
+            f"windows: expected shape (n, 3, 4096), received {windows.shape}"
         )
     expected = len(DETECTORS), len(FREQUENCIES)
     if np.shape(asd) != expected:
@@ -264,7 +263,10 @@ def baseline(made_from, windows, asd, population, statistic="marginal"):
 
     Args:
         made_from: JSON-able description of the windows, as `dataset.describe` gives it.
-        windows, asd, population, statistic: as for `score`.
+        windows: as for `score`.
+        asd: as for `score`.
+        population: as for `score`.
+        statistic: as for `score`.
 
     Returns:
         float64 (n,).

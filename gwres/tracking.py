@@ -3,7 +3,6 @@
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -67,28 +66,6 @@ def run(name):
             raise
 
 
-def entry(name, job):
-    """Run an entry point: a run around it, and an exit code that tells.
-
-    Errors of the user, and files that cannot be read or written, are told in one line;
-    other exceptions keep their traceback, because they are ours.
-
-    Args:
-        name: of the run.
-        job: function of no arguments.
-    """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("gwres").setLevel(logging.INFO)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with run(name) as active:
-            job()
-    except (InputError, OSError) as error:
-        print(f"gwres: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(f"run {active.info.run_id} is finished", file=sys.stderr)
-
-
 def _provenance():
     tags = {"gwres.version": gwres.__version__}
     try:
@@ -131,7 +108,8 @@ def corpus(opened, source):
     """Log what is trained on and judged on, and the hash of the split."""
     mlflow.set_tag("gwres.split_hash", opened.split_hash)
     for name, windows in opened.judged.items():
-        table = windows.table[["id", "label"]]
+        # Whole numbers would make MLflow warn of values that may be missing.
+        table = windows.table[["id", "label"]].astype({"label": float})
         data = from_pandas(table, name=f"{opened.name}-{name}"[:500], targets="label")
         mlflow.log_input(data, context=name, tags={"source": source})
 

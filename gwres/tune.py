@@ -5,11 +5,13 @@ import tempfile
 import warnings
 
 import optuna
+from filelock import FileLock
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from gwres import train
-from gwres.cache import digest
+from gwres import cache, train
+from gwres.errors import InputError
 from gwres.recipe import samples
 
 log = logging.getLogger(__name__)
@@ -63,38 +65,65 @@ def name(recipe, corpus):
         for key, value in shortened(recipe, corpus).flat().items()
         if key.rpartition(".")[2] not in tuned
     }
-    return f"{recipe.name}-{corpus.name}-{digest(fixed)[:8]}"
+    return f"{recipe.name}-{corpus.name}-{cache.digest(fixed)[:8]}"
 
 
-def study(url, called, seed):
-    """Open a study, or begin it.
+def storage(url):
+    """Open the database of studies, and make its tables if they are not there.
+
+    A lock keeps two processes from making them at once, at which one would fail.
 
     Args:
         url: of a relational database, such as sqlite:///optuna.db.
+
+    Returns:
+        optuna RDBStorage; trials of a process that died are tried again.
+
+    Raises:
+        InputError: not the URL of a database, or one that does not open.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    lock = cache.root() / f"study-{cache.digest(url)}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Optuna has called its heartbeat experimental since 2021; the lock pins it.
+        with warnings.catch_warnings(), FileLock(lock):
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(2),
+            )
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        # The URL itself may hold a password, so it is not repeated.
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"storage must be a database URL that opens, such as "
+            f"sqlite:///optuna.db; received one that does not: {reason}"
+        ) from None
+
+
+def study(opened, called, seed):
+    """Open a study, or begin it.
+
+    Args:
+        opened: as `storage` gives it.
         called: the study's name.
         seed: of the sampler.
 
     Returns:
-        optuna.Study. Trials of a process that died are tried again.
+        optuna.Study.
     """
-    with warnings.catch_warnings():
-        # Optuna has called its heartbeat experimental since 2021; the lock pins it.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = RDBStorage(
-            url,
-            heartbeat_interval=HEARTBEAT_S,
-            grace_period=GRACE_S,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(2),
-        )
-    opened = optuna.create_study(
-        storage=storage,
+    found = optuna.create_study(
+        storage=opened,
         study_name=called,
         direction="maximize",
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=2),
     )
-    opened.sampler = optuna.samplers.TPESampler(seed=seed + len(opened.trials))
-    return opened
+    found.sampler = optuna.samplers.TPESampler(seed=seed + len(found.trials))
+    return found
 
 
 def finished(opened):
@@ -123,7 +152,13 @@ def tune(recipe, corpus, opened, trials, record, weights=None):
 
     def objective(trial):
         varied = suggest(trial, short)
-        log.info("trial %d, %d of %d", trial.number, len(finished(opened)) + 1, trials)
+        log.info(
+            "trial %d (%d of %d): %s",
+            trial.number,
+            len(finished(opened)) + 1,
+            trials,
+            ", ".join(f"{key} {value:.3g}" for key, value in trial.params.items()),
+        )
         with record(trial.number, varied) as run, tempfile.TemporaryDirectory() as tmp:
 
             def report(row):

@@ -14,6 +14,8 @@ from gwres.simulate.noise import noise
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS, SCALE
 
+UNSEEN = 250  # the first of `windows` that `fitted` has not seen
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
@@ -37,14 +39,14 @@ def curve():
 
 @pytest.fixture(scope="session")
 def windows():
-    """200 windows of noise, (200, 3, 4096)."""
-    return noise(np.random.default_rng(20), 200)
+    """500 windows of noise, (500, 3, 4096)."""
+    return noise(np.random.default_rng(20), 500)
 
 
 @pytest.fixture(scope="session")
 def fitted(windows):
-    """The ASD fitted on the first 150 of `windows`: the rest is unseen."""
-    return fit_asd(windows[:150])
+    """The ASD fitted on the first `UNSEEN` of `windows`."""
+    return fit_asd(windows[:UNSEEN])
 
 
 @pytest.fixture(scope="session")

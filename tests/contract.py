@@ -38,7 +38,8 @@ def check_layer(layer, inputs, folder):
     """
     expected = keras.ops.convert_to_numpy(layer(inputs))
     assert str(expected.dtype) == layer.compute_dtype
-    assert tuple(layer.compute_output_shape(inputs.shape)) == expected.shape
+    announced = layer.compute_output_spec(keras.KerasTensor(inputs.shape))
+    assert tuple(announced.shape) == expected.shape
     expected = expected.astype(np.float32)
 
     config = json.loads(json.dumps(layer.get_config()))
@@ -51,6 +52,14 @@ def check_layer(layer, inputs, folder):
     piped = tf.data.Dataset.from_tensors(inputs).map(layer)
     for other in loaded(inputs), tf.function(layer)(inputs), next(iter(piped)):
         close(keras.ops.convert_to_numpy(other).astype(np.float32), expected, 1e-5)
+
+
+def awake(model):
+    """The model with drawn weights in its head, whose zeros would hide the rest."""
+    rng = np.random.default_rng(1)
+    head = model.get_layer("logit")
+    head.set_weights([rng.normal(0, 0.3, w.shape) for w in head.get_weights()])
+    return model
 
 
 def fresh(code, *arguments, check=True):

@@ -42,6 +42,8 @@ ORDER = (
     "serving",
     "search",
     "jobs",
+    "mlproject.entry",
+    "mlproject.entry",
     "mlproject.options",
     "mlproject.*",
 )

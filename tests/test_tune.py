@@ -7,6 +7,7 @@ import pytest
 
 from gwres import train, tune
 from gwres.data.corpus import Corpus, Data, corpus
+from gwres.errors import InputError
 from gwres.recipe import Recipe
 
 
@@ -17,7 +18,7 @@ def opened():
 
 @pytest.fixture
 def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'optuna.db'}"
+    return tune.storage(f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
 @pytest.fixture
@@ -105,6 +106,12 @@ def test_name_tells_studies_apart_by_what_is_not_tuned(opened):
     assert tune.name(recipe.vary({"learning_rate": 0.01, "seed": 3}), opened) == name
     for change in ({"width": 8}, {"samples": 999}, {"depth": 18}, {"batch": 32}):
         assert tune.name(recipe.vary(change), opened) != name
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/o.db", "a+b://c"])
+def test_a_storage_that_does_not_open_is_refused(url):
+    with pytest.raises(InputError, match="storage must be a database URL that opens"):
+        tune.storage(url)
 
 
 def test_folders_are_not_eased(opened):

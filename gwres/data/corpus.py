@@ -14,6 +14,7 @@ from gwres.layers.whiten import fit_asd
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.noise import noise
 from gwres.simulate.population import PARAMETERS, population
+from gwres.strain import SHAPE
 
 JUDGED = tuple(name for name in SPLITS if name != "train")
 SIMULATED = "simulated"
@@ -65,10 +66,29 @@ class Windows:
     read: Callable
     key: object
 
+    @property
+    def shape(self):
+        """(n, 3, 4096), as an array's."""
+        return len(self.table), *SHAPE
+
+    @property
+    def ndim(self):
+        """3, as an array's."""
+        return len(self.shape)
+
+    def __len__(self):
+        """Windows there are."""
+        return len(self.table)
+
+    def __getitem__(self, rows):
+        """Strain of a slice of rows, as an array's."""
+        start, stop, _ = rows.indices(len(self))
+        return self.read(start, stop)
+
     def chunks(self, size):
         """Strain in the table's order, `size` windows at a time."""
-        for start in range(0, len(self.table), size):
-            yield self.read(start, min(start + size, len(self.table)))
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def pack(windows, asd, made_from):
     """
 
     def make(folder):
-        count = len(windows.table)
+        count = len(windows)
         with open(folder / "whitened.npy", "wb") as file:
             shape = (count, WHITENED_SAMPLES, len(DETECTORS))
             header = {"descr": "<f2", "fortran_order": False, "shape": shape}

@@ -2,13 +2,15 @@
 
 import sys
 
-from gwres import jobs, tracking
-from gwres.errors import within
-from gwres.mlproject import options
+from gwres.mlproject import entry
 
 
 def main(argv):
     """Parse and run."""
+    from gwres import jobs
+    from gwres.errors import within
+    from gwres.mlproject import options
+
     recipe, own = options.recipe(
         argv, __doc__, trials=(int, 3), storage=(str, jobs.STORAGE)
     )
@@ -17,4 +19,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    tracking.entry("main", lambda: main(sys.argv[1:]))
+    entry.run("main", main, sys.argv[1:])

@@ -2,15 +2,16 @@
 
 import sys
 
-from gwres import tracking
-from gwres.errors import InputError, within
-from gwres.mlproject import options
-from gwres.simulate import dataset
-from gwres.simulate.population import population
+from gwres.mlproject import entry
 
 
 def main(argv):
     """Parse and run."""
+    from gwres.errors import InputError, within
+    from gwres.mlproject import options
+    from gwres.simulate import dataset
+    from gwres.simulate.population import population
+
     own = options.read(
         argv,
         __doc__,
@@ -29,4 +30,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    tracking.entry("simulate", lambda: main(sys.argv[1:]))
+    entry.run("simulate", main, sys.argv[1:])

@@ -2,15 +2,17 @@
 
 import sys
 
-from gwres import jobs, tracking
-from gwres.mlproject import options
+from gwres.mlproject import entry
 
 
 def main(argv):
     """Parse and run."""
+    from gwres import jobs
+    from gwres.mlproject import options
+
     recipe, _ = options.recipe(argv, __doc__)
     jobs.fit(recipe)
 
 
 if __name__ == "__main__":
-    tracking.entry("train", lambda: main(sys.argv[1:]))
+    entry.run("train", main, sys.argv[1:])

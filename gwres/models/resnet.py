@@ -67,6 +67,10 @@ def _standardise(kernel):
 class StandardConv1D(layers.Conv1D):
     """A convolution of standardised kernels."""
 
+    def call(self, inputs):
+        """Convolve: Conv1D's own call leaves `convolution_op` out, its parent's not."""
+        return super(layers.Conv1D, self).call(inputs)
+
     def convolution_op(self, inputs, kernel):
         """Convolve with the standardised kernel."""
         kernel = ops.cast(_standardise(kernel), inputs.dtype)

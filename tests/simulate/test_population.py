@@ -102,7 +102,9 @@ def test_distance_is_uniform_in_volume(drawn):
         ("merger_time", np.array, 1.5, 1.8),
     ],
 )
-def test_directions_are_isotropic_and_the_rest_uniform(drawn, name, function, low, high):
+def test_directions_are_isotropic_and_the_rest_uniform(
+    drawn, name, function, low, high
+):
     same_distribution((function(drawn[name]) - low) / (high - low), "uniform")
 
 

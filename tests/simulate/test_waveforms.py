@@ -128,8 +128,6 @@ def test_never_finite_is_an_error(monkeypatch):
         waveforms.draw(G2NET, np.random.default_rng(0), 512.0)
 
 
-
-
 def test_a_light_inspiral_has_the_newtonian_amplitude():
     """|h(f)| falls as f^(-7/6), with the chirp mass to the 5/6."""
     quiet = {"a_1": 0.0, "a_2": 0.0, "theta_jn": 0.0, "mass_ratio": 1.0}

@@ -1,0 +1,36 @@
+"""What all entry points share: a run around the job, and an exit code that tells.
+
+The modules here import the rest of gwres inside their functions: the processes that
+simulation spawns import the program's first module again, and would each load
+TensorFlow and MLflow for nothing.
+"""
+
+import logging
+import os
+import sys
+
+
+def run(name, main, argv):
+    """Run an entry point in an MLflow run.
+
+    Errors of the user, and files that cannot be read or written, are told in one line;
+    other exceptions keep their traceback, because they are ours.
+
+    Args:
+        name: of the run.
+        main: function of the command line's words.
+        argv: those words.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("gwres").setLevel(logging.INFO)
+    from gwres import tracking
+    from gwres.errors import InputError
+
+    try:
+        with tracking.run(name) as active:
+            main(argv)
+    except (InputError, OSError) as error:
+        logging.getLogger("gwres").error("gwres: %s", error)
+        sys.exit(2)
+    logging.getLogger("gwres").info("run %s is finished", active.info.run_id)

@@ -1,0 +1,108 @@
+"""Wrong input: one clear line, exit code 2, the run FAILED, nothing trained."""
+
+import shutil
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwres.mlproject import entry, main, simulate, train
+from gwres.simulate import dataset
+from gwres.simulate.population import POPULATIONS
+
+from .conftest import TINY, words
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("g2net") / "set"
+    dataset.write(folder, POPULATIONS["g2net"], 40, 2, seed=1)
+    return folder
+
+
+@pytest.fixture
+def refused(store, monkeypatch, tmp_path, caplog):
+    """Runs an entry point that must fail, and gives what it said."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(store)
+
+    def run(module, settings):
+        with pytest.raises(SystemExit) as end:
+            entry.run("test", module.main, words(settings))
+        assert end.value.code == 2
+        [last] = mlflow.search_runs(
+            experiment_names=["gwres"], max_results=1, output_format="list"
+        )
+        assert last.info.status == "FAILED"
+        said = caplog.records[-1].getMessage()
+        assert last.data.tags["gwres.error"].split(": ", 1)[1] in said
+        assert len(said.splitlines()) == 1
+        return said
+
+    yield run
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": "35"}, "depth must be one of 16, 18, 34, 50, 101, 152; received 35"),
+        ({"depth": "abc"}, "depth must be a whole number; received abc"),
+        ({"frontend": "cqt"}, "must be one of waveform, spectrogram; received cqt"),
+        ({"data": "/no/such"}, "there is no folder /no/such"),
+        ({"trials": "-1"}, "trials must be from 0 to 10000; received -1"),
+        ({"samples": "many"}, "samples must be a whole number; received many"),
+        ({"colour": "red"}, "unrecognized arguments: --colour red"),
+        ({"init": "no-such-run"}, "init must be a .keras file or the id of a run"),
+        ({"storage": "nonsense"}, "storage must be a database URL"),
+    ],
+)
+def test_wrong_parameters(refused, settings, message):
+    assert message in refused(main, TINY | settings)
+
+
+def test_wrong_folders(refused, simulated, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "found nothing" in refused(train, {"data": str(empty)})
+    spoiled = shutil.copytree(simulated, tmp_path / "spoiled")
+    victim = min((spoiled / "train").rglob("*.npy"))
+    victim.unlink()
+    said = refused(train, {"data": str(spoiled)})
+    assert f"1 ids in the labels have no file: {victim.stem}" in said
+
+
+@pytest.mark.parametrize("bad", ["nan", "truncated"])
+def test_a_bad_file_fails_the_run_by_name(refused, simulated, tmp_path, bad):
+    spoiled = shutil.copytree(simulated, tmp_path / "spoiled")
+    labels = pd.read_csv(spoiled / "training_labels.csv", dtype=str)
+    for name in labels["id"]:
+        path = spoiled / "train" / name[0] / name[1] / name[2] / f"{name}.npy"
+        if bad == "nan":
+            np.save(path, np.load(path) * np.nan)
+        else:
+            path.write_bytes(path.read_bytes()[:1000])
+    said = refused(train, {"data": str(spoiled), "depth": "16", "width": "2"})
+    assert ".npy" in said
+    assert ("NaN" if bad == "nan" else "truncated") in said
+
+
+def test_simulate_refuses_what_it_cannot_write(refused, tmp_path):
+    assert "out must be the folder" in refused(simulate, {})
+    assert "train must be from 0" in refused(
+        simulate, {"out": str(tmp_path / "x"), "train": "-3"}
+    )
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    said = refused(simulate, {"out": str(tmp_path / "full")})
+    assert "must be new or empty" in said
+    blocked = tmp_path / "file"
+    blocked.touch()
+    assert "file" in refused(simulate, {"out": str(blocked / "in"), "train": "1"})

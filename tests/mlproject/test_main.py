@@ -1,0 +1,156 @@
+"""The main job as a user runs it: `mlflow run`, what it logs, and what it survives."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from .conftest import TINY
+
+METRICS = {
+    "train/loss",
+    "val/loss",
+    "val/roc_auc",
+    "holdout/roc_auc",
+    "holdout/roc_auc_low",
+    "holdout/roc_auc_high",
+    "holdout/accuracy",
+    "holdout/brier",
+    "matched_filter/roc_auc",
+    "cost/windows_per_core_second",
+    "cost/train_core_seconds",
+}
+
+
+def artifacts(client, run, path=""):
+    for item in client.list_artifacts(run.info.run_id, path):
+        if item.is_dir:
+            yield from artifacts(client, run, item.path)
+        else:
+            yield item.path
+
+
+def test_run_is_finished_with_its_metrics_parameters_and_tags(finished):
+    [run] = finished.runs()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "resnet16-waveform"
+    assert set(run.data.metrics) >= METRICS
+    assert 0 <= run.data.metrics["holdout/roc_auc_low"]
+    assert run.data.metrics["holdout/roc_auc_high"] <= 1
+    assert run.data.params["depth"] == "16", "as typed, logged by MLflow"
+    assert run.data.params["model.depth"] == "16"
+    assert float(run.data.params["hp.learning_rate"]) > 0
+    assert run.data.params["data.population"] == "g2net"
+    assert run.data.tags["gwres.depth"] == "16"
+    assert run.data.tags["gwres.frontend"] == "waveform"
+    assert len(run.data.tags["gwres.split_hash"]) == 16
+    history = finished.client().get_metric_history(run.info.run_id, "val/roc_auc")
+    assert [point.step for point in history] == [8, 16]
+    inputs = finished.client().get_run(run.info.run_id).inputs.dataset_inputs
+    contexts = {tag.value for one in inputs for tag in one.tags if "context" in tag.key}
+    assert contexts == {"validation", "stack", "gate", "holdout"}
+
+
+def test_trials_are_nested_runs_with_their_state(finished):
+    [parent] = finished.runs()
+    trials = [run for run in finished.runs(parents=False) if run is not parent]
+    trials = [t for t in trials if "mlflow.parentRunId" in t.data.tags]
+    assert sorted(t.info.run_name for t in trials) == ["trial-000", "trial-001"]
+    for trial in trials:
+        assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert trial.data.tags["gwres.state"] in ("complete", "pruned")
+        assert "val/roc_auc" in trial.data.metrics
+
+
+def test_artifacts_are_there(finished):
+    [run] = finished.runs()
+    found = set(artifacts(finished.client(), run))
+    assert {"report.html", "predictions/holdout.parquet"} <= found
+    for plot in ("roc", "sensitivity", "calibration", "history", "scores", "example"):
+        assert f"plots/{plot}.png" in found
+    assert {path for path in found if path.startswith("study/")}
+
+
+def test_model_answers_alike_in_a_fresh_process_without_the_checkout(
+    finished, tmp_path
+):
+    """The logged model, loaded where gwres cannot be imported from the project."""
+    [run] = finished.runs()
+    [model] = finished.client().search_logged_models([run.info.experiment_id])
+    download = tmp_path / "holdout"
+    path = finished.client().download_artifacts(
+        run.info.run_id, "predictions/holdout.parquet", _made(download)
+    )
+    table = pd.read_parquet(path)
+    script = f"""
+import sys
+sys.path = [p for p in sys.path if p not in ("", {str(finished.folder)!r})]
+import mlflow, numpy as np
+mlflow.set_tracking_uri({finished.store!r})
+model = mlflow.pyfunc.load_model("models:/{model.model_id}")
+example = model.input_example
+assert example.shape == (1, 3, 4096), example.shape
+answer = model.predict(example)
+print(list(answer.columns), float(answer["logit"].iloc[0]),
+      float(answer["probability"].iloc[0]))
+try:
+    model.predict(example * np.nan)
+except Exception as error:
+    print("refused", "finite" in str(error))
+"""
+    environment = {**finished.environment, "PYTHONPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    words = lines[-2].replace("[", "").replace("]", "").replace(",", "").split()
+    assert words[:2] == ["'logit'", "'probability'"]
+    logit, probability = map(float, words[2:])
+    # The example is the first validation window.
+    validation = finished.client().download_artifacts(
+        run.info.run_id, "predictions/validation.parquet", _made(tmp_path / "v")
+    )
+    first = pd.read_parquet(validation)["logit"].iloc[0]
+    assert logit == pytest.approx(first, abs=1e-5)
+    assert probability == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-9)
+    assert lines[-1] == "refused True"
+    assert list(table.columns[:4]) == ["id", "split", "label", "network_snr"]
+
+
+def _made(path):
+    path.mkdir()
+    return str(path)
+
+
+def test_twice_at_once_on_a_fresh_store(project):
+    both = [project.module(TINY | {"trials": "1"}) for _ in range(2)]
+    outputs = [process.communicate(timeout=500)[0] for process in both]
+    for process, output in zip(both, outputs):
+        assert process.returncode == 0, output
+    assert [run.info.status for run in project.runs()] == ["FINISHED", "FINISHED"]
+    names = {e.name for e in project.client().search_experiments()}
+    assert "gwres" in names
+
+
+def test_killed_and_started_again_it_goes_on(project):
+    settings = TINY | {"trials": "0", "epochs": "40", "samples": "2560"}
+    settings |= {"patience": "40", "seed": "77"}
+    first = project.module(settings)
+    for line in first.stdout:
+        if "epoch 5 of 40" in line:
+            first.send_signal(signal.SIGKILL)
+            break
+    first.communicate()
+    second = project.module(settings)
+    output, _ = second.communicate(timeout=400)
+    assert second.returncode == 0, output
+    assert "goes on after epoch" in output
+    assert "epoch 2 of 40" not in output

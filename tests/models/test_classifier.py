@@ -1,0 +1,125 @@
+"""Raw strain in, one logit out."""
+
+import keras
+import numpy as np
+import pytest
+
+from gwres.errors import InputError
+from gwres.layers.whiten import FREQUENCIES, gain, whiten
+from gwres.models.classifier import FRONTENDS, classifier, network
+from gwres.models.resnet import ResNet
+from tests.binaries import HEAVY, record
+from tests.contract import awake, close, fresh
+
+
+@pytest.fixture(scope="module", params=FRONTENDS)
+def inner(request):
+    return awake(network(ResNet(16, width=4), request.param))
+
+
+@pytest.fixture(scope="module")
+def model(inner, fitted):
+    return classifier(inner, fitted)
+
+
+def logits(model, strain):
+    return np.asarray(model(np.asarray(strain, np.float32)))
+
+
+def test_the_classifier_is_whitening_and_the_network(model, inner, windows, fitted):
+    """Training in whitened space and scoring raw strain agree."""
+    by_hand = inner(whiten(windows[:4], gain(fitted, FREQUENCIES)))
+    found = logits(model, windows[:4])
+    assert found.shape == (4, 1) and found.dtype == np.float32
+    close(found, np.asarray(by_hand), rtol=1e-4)
+    with pytest.raises(AssertionError):
+        raw = windows[:4, :, ::2].transpose(0, 2, 1) * 1e21
+        close(found, np.asarray(inner(raw.astype(np.float32))), rtol=1e-4)
+
+
+def test_float64_strain_is_taken_as_it_is(model, windows):
+    found = model.predict(windows[:2], verbose=0)
+    close(found, logits(model, windows[:2]), rtol=1e-4)
+
+
+def test_a_window_does_not_see_its_neighbours(model, windows):
+    alone = np.concatenate([logits(model, windows[i : i + 1]) for i in range(3)])
+    close(logits(model, windows[:3]), alone, rtol=1e-4)
+
+
+def test_the_detectors_are_told_apart(model, windows):
+    """Every detector counts, and which is which."""
+    whole = logits(model, windows[:1])
+    for detector in range(3):
+        missing = windows[:1].copy()
+        missing[:, detector] = 0
+        found = logits(model, missing)
+        assert np.isfinite(found).all() and found != whole
+    assert logits(model, windows[:1, [0, 2, 1]]) != whole
+    assert logits(model, windows[:1, [1, 0, 2]]) != whole
+
+
+def test_names_and_shapes(model):
+    assert model.input_shape == (None, 3, 4096)
+    assert model.output_shape == (None, 1)
+    assert model.name.startswith("resnet16_")
+
+
+def test_unknown_front_end_is_refused():
+    with pytest.raises(
+        InputError, match="one of waveform, spectrogram; received wavelet"
+    ):
+        network(ResNet(16), "wavelet")
+
+
+def test_dropout_is_off_when_scoring(fitted, windows):
+    inner = network(ResNet(16, width=4, dropout=0.5), "waveform")
+    model = classifier(awake(inner), fitted)
+    np.testing.assert_array_equal(
+        logits(model, windows[:1]), logits(model, windows[:1])
+    )
+    strain = windows[:1].astype(np.float32)
+    assert np.asarray(model(strain, training=True)) != logits(model, strain)
+
+
+LOAD = """
+import sys
+from pathlib import Path
+import keras
+import numpy as np
+import gwres.models.classifier
+
+folder = Path(sys.argv[1])
+model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+strain = np.load(folder / "strain.npy")
+np.save(folder / "logits.npy", keras.ops.convert_to_numpy(model(strain)))
+"""
+
+
+def test_it_carries_its_whitening_to_another_process(fitted, windows, tmp_path):
+    model = classifier(awake(network(ResNet(16, width=4), "waveform")), fitted)
+    strain = windows[:2].astype(np.float32)
+    np.save(tmp_path / "strain.npy", strain)
+    model.save(tmp_path / "model.keras")
+    fresh(LOAD, tmp_path)
+    close(np.load(tmp_path / "logits.npy"), logits(model, strain), rtol=1e-5)
+
+
+def test_a_faint_signal_changes_the_logit_as_its_whitened_form_does(
+    model, inner, windows, fitted
+):
+    """What it adds, 1e-23 of 1e-20, is not lost on the way through float32."""
+    faint, _ = record(HEAVY | {"luminosity_distance": 8000.0})
+    gains = gain(fitted, FREQUENCIES)
+    both = windows[:1] + faint, windows[:1]
+    by_hand = [np.asarray(inner(whiten(strain, gains))) for strain in both]
+    found = [logits(model, strain) for strain in both]
+    assert by_hand[0] != by_hand[1]
+    close(found[0] - found[1], by_hand[0] - by_hand[1], rtol=0.02)
+
+
+def test_no_lambda_layers():
+    """Safe mode would refuse them."""
+    for frontend in FRONTENDS:
+        for layer in network(ResNet(16, width=4), frontend).layers:
+            assert not isinstance(layer, keras.layers.Lambda)
