@@ -38,7 +38,7 @@ REACH_S = {"L1": 0.010, "V1": 0.028}  # light's travel time from H1
 EARTH_S = 0.0213  # and from the geocentre, to which the population's times refer
 # Squared SNR of a signal over that of one face-on and overhead, mean over sky and
 # orientation; and mean of the two quadratures.
-# Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993): <Theta^2> = 4 * 16/25.
+# Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993): 64/25 of Theta^2 = 16.
 RESPONSE = 4 / 25 / 2
 CHUNK = 32  # windows at a time
 BLOCK = 32  # templates at a time, so that their series stay in the processor's cache
@@ -119,6 +119,8 @@ def bank(plus, asd, population):
     squares = scipy.fft.rfft(np.abs(cut) ** 2 / 2)
     seen = scipy.fft.rfft(fade(WHITENED_SAMPLES)[:, 0] ** 2, 2 * half)
     norms = scipy.fft.irfft(seen * squares.conj(), 2 * half)[..., 2 * ticks]
+    # Where a window holds next to nothing of a template, it should read nothing.
+    norms = np.maximum(norms, 1e-3 * norms.max(axis=-1, keepdims=True))
     # The median distance: the mean square would be that of the few loudest signals.
     distance = population.priors()["luminosity_distance"].rescale(0.5)
     nearer = (REFERENCE_MPC / distance) ** 2
@@ -192,7 +194,7 @@ def marginal(squares, spread):
         float.
 
     Source:
-        Searle, Sutton & Tinto, Class. Quantum Grav. 26, 155017 (2009), section 3.
+        Searle, Sutton & Tinto, Class. Quantum Grav. 26, 155017 (2009).
     """
     weights = spread / (1 + spread) / 2
     total = -np.log1p(spread).sum() + weights[0] * squares[0].astype(float)
