@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -53,10 +54,17 @@ def folder(kind, made_from, make):
 
     Returns:
         Path of the complete folder.
+
+    Raises:
+        RuntimeError: called by a script without a guard; see below.
     """
     path = root() / kind / digest(made_from)
     if path.is_dir():
         return path
+    # A spawned process imports the program's script anew; unguarded, it comes here
+    # again and would wait for its own parent's lock.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError('put the script\'s work under if __name__ == "__main__":')
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not path.is_dir():

@@ -1,5 +1,6 @@
 """Cached folders are whole or not there."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -161,3 +162,21 @@ def test_what_a_killed_process_left_is_cleared_away():
     assert "big.bin" in names(kind)
     path = cache.folder("kind", {}, hello)
     assert names(kind) == sorted([path.name, "hello.txt", "made_from.json"])
+
+
+def test_a_script_without_a_guard_fails_and_does_not_wait_for_itself(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from gwres.simulate.population import POPULATIONS\n"
+        "from gwres.simulate.waveforms import bank\n"
+        "bank(POPULATIONS['g2net'], 2, 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env=os.environ | {"GWRES_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert 'if __name__ == "__main__"' in done.stderr
