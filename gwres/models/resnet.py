@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from gwres.errors import among, within
@@ -22,9 +21,7 @@ DEPTHS = {
 CONVOLUTIONS = {"basic": 2, "bottleneck": 3}
 EXPANSION = {"basic": 1, "bottleneck": 4}
 NORMS = ("none", "batch", "group")
-# The standard deviation of relu(x) for unit normal x is 1/RELU.
-RELU = float(np.sqrt(2 / (1 - 1 / np.pi)))
-STEP = 0.2  # share of a block's variance in its sum, Brock et al. 2021
+STEP = 0.2  # what a block without normalisation adds to the trunk's unit deviation
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,8 @@ class ResNet:
     Args:
         depth: a key of `DEPTHS`.
         width: channels of the first stage; each later stage has twice the last's.
-        norm: "none" (weights standardised instead), "batch" or "group".
+        norm: "none", for which the first weights and the scale of each block see to
+            unit variance; "batch" or "group".
         kernel: length of the stem's kernel, in folded samples (waveform) or pixels.
         dropout: before the head, 0 to 1.
     """
@@ -51,40 +49,6 @@ class ResNet:
         within("width", self.width, 1, 1024)
         within("kernel", self.kernel, 1, 255)
         within("dropout", self.dropout, 0.0, 0.95)
-
-
-def _standardise(kernel):
-    """Kernels of zero mean and unit gain: Qiao et al., arXiv:1903.10520."""
-    kernel = ops.cast(kernel, "float32")
-    axes = tuple(range(len(kernel.shape) - 1))
-    fan_in = int(np.prod(kernel.shape[:-1]))
-    mean = ops.mean(kernel, axis=axes, keepdims=True)
-    variance = ops.var(kernel, axis=axes, keepdims=True)
-    return (kernel - mean) * ops.rsqrt(variance * fan_in + 1e-4)
-
-
-@keras.saving.register_keras_serializable("gwres")
-class StandardConv1D(layers.Conv1D):
-    """A convolution of standardised kernels."""
-
-    def call(self, inputs):
-        """Convolve: Conv1D's own call leaves `convolution_op` out, its parent's not."""
-        return super(layers.Conv1D, self).call(inputs)
-
-    def convolution_op(self, inputs, kernel):
-        """Convolve with the standardised kernel."""
-        kernel = ops.cast(_standardise(kernel), inputs.dtype)
-        return super().convolution_op(inputs, kernel)
-
-
-@keras.saving.register_keras_serializable("gwres")
-class StandardConv2D(layers.Conv2D):
-    """A convolution of standardised kernels."""
-
-    def convolution_op(self, inputs, kernel):
-        """Convolve with the standardised kernel."""
-        kernel = ops.cast(_standardise(kernel), inputs.dtype)
-        return super().convolution_op(inputs, kernel)
 
 
 @keras.saving.register_keras_serializable("gwres")
@@ -114,18 +78,16 @@ class _Parts:
 
     def __init__(self, norm, dimensions):
         self.norm = norm
-        standard = (StandardConv1D, StandardConv2D)
-        plain = (layers.Conv1D, layers.Conv2D)
-        self.kind = (standard if norm == "none" else plain)[dimensions - 1]
+        self.kind = (layers.Conv1D, layers.Conv2D)[dimensions - 1]
 
-    def conv(self, filters, kernel, strides=1):
+    def conv(self, filters, kernel, strides=1, initial="he_normal"):
         return self.kind(
             filters,
             kernel,
             strides=strides,
             padding="same",
             use_bias=self.norm == "none",
-            kernel_initializer="he_normal",
+            kernel_initializer=initial,
         )
 
     def normalise(self, x):
@@ -136,31 +98,30 @@ class _Parts:
         return x
 
     def relu(self, x):
-        x = layers.Activation("relu")(x)
-        return x * RELU if self.norm == "none" else x
+        return layers.Activation("relu")(self.normalise(x))
 
     def block(self, x, variance, filters, stride, block):
         """One residual block in pre-activation order.
 
-        Without normalisation the variance along the trunk is known: each block adds
-        STEP^2, so dividing by its root keeps every branch at unit variance.
+        Without normalisation the variance along the trunk is known at the start: He's
+        first weights keep a branch's, a block adds STEP^2 of it, and a branch begins
+        with division by the trunk's deviation. The noise that comes in is white and
+        of unit variance, so there is nothing to normalise for but depth.
 
-        Source: He et al., arXiv:1603.05027; Brock et al., arXiv:2101.08692.
+        Source: He et al., arXiv:1603.05027; De & Smith, arXiv:2002.10444 (the learned
+        scale); Brock et al., arXiv:2101.08692 (the division).
         """
         out = filters * EXPANSION[block]
-        first = self.normalise(x)
-        if self.norm == "none":
-            first = first * float(variance**-0.5)
-        first = self.relu(first)
+        first = self.relu(x * float(variance**-0.5) if self.norm == "none" else x)
         projected = stride > 1 or x.shape[-1] != out
         shortcut = self.conv(out, 1, stride)(first) if projected else x
         if block == "basic":
             y = self.conv(out, 3, stride)(first)
-            y = self.conv(out, 3)(self.relu(self.normalise(y)))
+            y = self.conv(out, 3)(self.relu(y))
         else:
             y = self.conv(filters, 1)(first)
-            y = self.conv(filters, 3, stride)(self.relu(self.normalise(y)))
-            y = self.conv(out, 1)(self.relu(self.normalise(y)))
+            y = self.conv(filters, 3, stride)(self.relu(y))
+            y = self.conv(out, 1)(self.relu(y))
         if self.norm == "none":
             y = Scale(STEP)(y)
         entered = 1.0 if projected else variance
@@ -186,7 +147,7 @@ def trunk(x, config, dimensions):
             stride = 2 if stage and not index else 1
             filters = config.width * 2**stage
             x, variance = parts.block(x, variance, filters, stride, block)
-    x = parts.relu(parts.normalise(x))
+    x = parts.relu(x)
     axes = tuple(range(1, dimensions + 1))
     x = layers.Concatenate()([ops.mean(x, axes), ops.max(x, axes)])
     if config.dropout:
@@ -209,9 +170,10 @@ def stem(detectors, config, dimensions, strides=1):
         (batch, *space, width).
     """
     parts = _Parts(config.norm, dimensions)
-    ligo = parts.conv(config.width, config.kernel, strides)
-    virgo = parts.conv(config.width, config.kernel, strides)
+    # Whitened strain has not been through a ReLU, which halves the power.
+    own = config.width, config.kernel, strides, "lecun_normal"
+    ligo, virgo = parts.conv(*own), parts.conv(*own)
     hanford, livingston, virgo_strain = detectors
     x = layers.Concatenate()([ligo(hanford), ligo(livingston), virgo(virgo_strain)])
-    x = parts.relu(parts.normalise(x))
+    x = parts.relu(x)
     return parts.conv(config.width, 1)(x)

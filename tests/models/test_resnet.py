@@ -153,28 +153,17 @@ def test_a_network_starts_with_no_opinion(inputs):
     assert not np.asarray(network(ResNet(16, width=4), "waveform")(inputs)).any()
 
 
-@pytest.mark.parametrize("dimensions", [1, 2])
-def test_standardised_convolutions_keep_unit_variance(dimensions):
-    kind = (resnet.StandardConv1D, resnet.StandardConv2D)[dimensions - 1]
-    conv = kind(64, 3)
-    noise = np.random.default_rng(2).standard_normal((8,) + (32,) * dimensions + (16,))
-    noise = noise.astype(np.float32)
-    assert np.asarray(conv(noise)).std() == pytest.approx(1, abs=0.05)
-    # Whatever the size of the kernel that training leaves, and without its mean.
-    conv.kernel.assign(conv.kernel * 7 + 3)
-    assert np.asarray(conv(noise)).std() == pytest.approx(1, abs=0.05)
-    close(np.asarray(conv(noise + 100)), np.asarray(conv(noise)), rtol=0.01)
-
-
 def deviations(depth, frontend, inputs):
-    """Standard deviation after each block of an untrained network."""
+    """Root mean square after each block of an untrained network."""
     model = network(ResNet(depth=depth), frontend)
     sums = [x.output for x in model.layers if isinstance(x, keras.layers.Add)]
-    return np.array([np.std(x) for x in keras.Model(model.input, sums)(inputs)])
+    return np.array(
+        [np.sqrt(np.mean(x**2)) for x in keras.Model(model.input, sums)(inputs)]
+    )
 
 
 def near_one(found):
-    assert 0.6 < found.min() and found.max() < 1.7, found
+    assert 0.5 < found.min() and found.max() < 2.0, found
 
 
 @pytest.mark.parametrize("frontend", FRONTENDS)
@@ -184,20 +173,18 @@ def test_variance_stays_near_one_without_normalisation(depth, frontend, inputs):
     near_one(deviations(depth, frontend, inputs))
 
 
-def test_without_standardised_kernels_it_does_not(inputs, monkeypatch):
-    monkeypatch.setattr(resnet, "StandardConv1D", keras.layers.Conv1D)
+def test_without_the_scale_of_the_blocks_it_does_not(inputs, monkeypatch):
+    monkeypatch.setattr(resnet, "Scale", lambda initial: keras.layers.Identity())
     with pytest.raises(AssertionError):
-        near_one(deviations(16, "waveform", inputs))
+        near_one(deviations(50, "waveform", inputs))
 
 
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (lambda: resnet.StandardConv1D(4, 3, padding="same"), (2, 16, 3)),
-        (lambda: resnet.StandardConv2D(4, 3, strides=2), (2, 16, 16, 3)),
         (lambda: resnet.Scale(0.2), (2, 8)),
     ],
-    ids=["StandardConv1D", "StandardConv2D", "Scale"],
+    ids=["Scale"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_layer_contract(layer, shape, dtype, tmp_path):
