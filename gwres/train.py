@@ -86,7 +86,10 @@ def _compiled(recipe, steps):
         warmup_steps=warmup,
     )
     model.compile(
-        keras.optimizers.AdamW(rate, weight_decay=fit.weight_decay),
+        # The clip cuts the rare step that a network without normalisation runs off on.
+        keras.optimizers.AdamW(
+            rate, weight_decay=fit.weight_decay, global_clipnorm=1.0
+        ),
         keras.losses.BinaryCrossentropy(from_logits=True),
     )
     return model

@@ -16,7 +16,7 @@ from gwres.recipe import samples
 
 log = logging.getLogger(__name__)
 # A trial trains on this share of the final training's windows, at a faster schedule.
-SHARE = 1 / 8
+SHARE = 1 / 12
 EPOCHS = 6
 HEARTBEAT_S, GRACE_S = 10, 60
 
