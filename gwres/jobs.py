@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from gwres import cache, evaluate, matched_filter, tracking, train, tune
+from gwres import cache, evaluate, matched_filter, plots, tracking, train, tune
 from gwres.data import pack
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
@@ -58,7 +58,8 @@ def fit(recipe, trials=0, storage=STORAGE):
     if trials and judgeable(opened):
         study = tune.study(database, tune.name(recipe, opened), recipe.fit.seed)
         recipe = tune.tune(recipe, opened, study, trials, tracking.Trial, weights)
-        tracking.study(study)
+        trials = tune.table(study)
+        tracking.study(study.study_name, trials, plots.trials(trials))
     tracking.recipe(recipe)
     log.info("training %s", recipe.name)
     with workplace({"recipe": recipe.flat(), "data": opened.name}) as folder:

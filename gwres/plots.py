@@ -285,3 +285,39 @@ def example(raw, whitened, title):
     # A dollar would start mathematics, and a lone one stop the drawing.
     figure.suptitle(title, parse_math=False)
     return figure
+
+
+def trials(table):
+    """A study: the score of every trial in order, and against each setting.
+
+    Args:
+        table: DataFrame with columns number, state, value (validation ROC-AUC, the last
+            one reached of a pruned trial) and one column per setting.
+
+    Returns:
+        Figure.
+
+    Raises:
+        InputError: no trial has a value.
+    """
+    scored = table.dropna(subset="value")
+    if not len(scored):
+        raise InputError(f"a study needs trials with a value; received {len(table)}")
+    settings = [c for c in table if c not in ("number", "state", "value")]
+    rows = -(-(len(settings) + 1) // 3)
+    figure, axes = _figure(2.6 * rows, rows=rows, columns=3, sharey=True)
+    done = scored["state"] == "complete"
+    for axis, name in zip(axes.flat, ["number", *settings]):
+        for chosen, look, label in ((done, NETWORK, "complete"), (~done, FILTER, None)):
+            places, values = scored.loc[chosen, name], scored.loc[chosen, "value"]
+            style = look | {"linestyle": "none"}
+            axis.plot(places, values, label=label or "pruned", **style)
+        low = table[name].min()
+        if name != "number" and low > 0 and table[name].max() > 10 * low:
+            axis.set_xscale("log")
+        label = "Trial" if name == "number" else name
+        axis.set(xlabel=label, ylabel="Validation ROC-AUC")
+    for axis in axes.flat[len(settings) + 1 :]:
+        axis.remove()
+    axes[0, 0].legend()
+    return figure

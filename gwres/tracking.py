@@ -223,11 +223,13 @@ def note(text):
     mlflow.set_tag("gwres.note", "; ".join([*notes, text])[:5000])
 
 
-def study(opened):
-    """Log a study: its table of trials, its name and its plots."""
-    mlflow.set_tag("gwres.study", opened.study_name)
-    mlflow.log_metric("tune/best_roc_auc", opened.best_value)
-    mlflow.log_table(opened.trials_dataframe().astype(str), "study/trials.json")
+def study(name, table, figure):
+    """Log a study: its name, its best score, its trials and their plot."""
+    mlflow.set_tag("gwres.study", name)
+    complete = table[table["state"] == "complete"]
+    mlflow.log_metric("tune/best_roc_auc", float(complete["value"].max()))
+    mlflow.log_table(table, "study/trials.json")
+    mlflow.log_figure(figure, "study/trials.png")
 
 
 def finish(metrics, notes, folder, model, example):

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 
 import optuna
+import pandas as pd
 from filelock import FileLock
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
@@ -129,6 +130,25 @@ def study(opened, called, seed):
 def finished(opened):
     """Trials that count: complete or pruned."""
     return opened.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def table(opened):
+    """A study's trials.
+
+    Returns:
+        DataFrame of columns number, state (complete, pruned, fail, running, waiting),
+        value (the ROC-AUC last reached; NaN for none) and one per setting.
+    """
+    rows = [
+        {
+            "number": trial.number,
+            "state": trial.state.name.lower(),
+            "value": trial.intermediate_values.get(trial.last_step, float("nan")),
+            **trial.params,
+        }
+        for trial in opened.get_trials(False)
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["number", "state", "value"])
 
 
 def tune(recipe, corpus, opened, trials, record, weights=None):

@@ -32,6 +32,17 @@ HISTORY = pd.DataFrame(
 )
 
 
+TRIALS = pd.DataFrame(
+    {
+        "number": [0, 1, 2, 3],
+        "state": ["complete", "pruned", "complete", "running"],
+        "value": [0.7, 0.6, 0.75, np.nan],
+        "learning_rate": [1e-3, 1e-2, 2e-2, 1e-3],
+        "dropout": [0.0, 0.1, 0.2, 0.3],
+    }
+)
+
+
 def window(seed=2):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(3, 4096)) * 1e-21, rng.normal(size=(2048, 3))
@@ -44,6 +55,7 @@ FIGURES = {
     "calibration": lambda: plots.calibration(TABLE),
     "history": lambda: plots.history(HISTORY),
     "scores": lambda: plots.scores(TABLE),
+    "trials": lambda: plots.trials(TRIALS),
     "example": lambda: plots.example(*window(), "price: $5, 10% _off_"),
 }
 

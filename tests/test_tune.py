@@ -84,6 +84,10 @@ def test_hopeless_trials_are_pruned(opened, url, quick):
     states = [state for _, _, state in records]
     assert "pruned" in states
     assert states[0] == "complete"
+    table = tune.table(study)
+    assert list(table["state"]) == states
+    assert table["value"].notna().all()
+    assert {"learning_rate", "loud"} <= set(table)
     pruned = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
     assert len(pruned) == states.count("pruned")
 
