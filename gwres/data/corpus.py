@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -143,9 +144,12 @@ def _simulated(data):
     asd = fit_asd(noise(rng, 1)[0] for _ in range(data.psd_windows))
     folder = waveforms.bank(drawn, data.bank, BANK_SEED)
 
+    @cache
+    def spectra():
+        return pipeline.resident(np.load(folder / "spectra.npy", mmap_mode="r"))
+
     def batches(live, seed, steps, first=0):
-        spectra = np.load(folder / "spectra.npy", mmap_mode="r")
-        return pipeline.live(spectra, drawn, asd, live, seed, steps, first)
+        return pipeline.live(spectra(), drawn, asd, live, seed, steps, first)
 
     rows = pd.concat([windows.table for windows in judged.values()])
     name = f"simulated-{data.population}-{split_hash(rows)}"

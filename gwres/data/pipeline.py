@@ -73,6 +73,19 @@ def _draws(rng, population, bank_size, pairs, factor, drop):
     )
 
 
+def resident(spectra):
+    """Hold a bank in memory, once for all the batches to be made of it.
+
+    Args:
+        spectra: complex64 (count, 2, bins), a memory map that may be closed after.
+
+    Returns:
+        tf.Tensor, float32 (count, 2, bins, 2): real and imaginary part last.
+    """
+    with tf.device("cpu"):
+        return tf.constant(spectra.view(np.float32).reshape(*spectra.shape, 2))
+
+
 def live(spectra, population, asd, config, seed, steps, first=0):
     """Batches for training on simulated data, made on the fly.
 
@@ -80,7 +93,7 @@ def live(spectra, population, asd, config, seed, steps, first=0):
     was stopped goes on with the batches it would have had.
 
     Args:
-        spectra: the bank, complex64 (count, 2, bins).
+        spectra: the bank, as `resident` gives it.
         population: a `Population`, for sky, time and distance.
         asd: as `whiten.fit_asd` gives it.
         config: a `Live`.
@@ -95,9 +108,6 @@ def live(spectra, population, asd, config, seed, steps, first=0):
     at_bank = np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
     gains = gain(at_bank, frequencies)
     band = gain(np.ones_like(frequencies), frequencies) * np.sqrt(WHITENED_RATE / 2)
-    parts = spectra.view(np.float32).reshape(*spectra.shape, 2)
-    with tf.device("cpu"):
-        parts = tf.constant(parts)
     pairs = config.batch // 2
     labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]
 
@@ -116,7 +126,7 @@ def live(spectra, population, asd, config, seed, steps, first=0):
         shape = pairs, len(DETECTORS), len(frequencies), 2
         normals = tf.random.stateless_normal(shape, key)
         noise = white(normals, band, frequencies, *window)
-        chosen = tf.gather(parts, index)
+        chosen = tf.gather(spectra, index)
         signal = respond(chosen, response, arrival, gains, frequencies, *window)
         both = tf.concat([noise + signal, noise], axis=0)
         return both * tf.tile(present, (2, 1))[:, None], labels
