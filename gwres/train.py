@@ -139,7 +139,9 @@ class _Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Validate, save, report; the order makes an interruption harmless."""
         self.core_seconds += time.process_time() - self.clock
-        logits = _predict(self.model, self.windows)
+        starts = range(0, len(self.windows), PREDICT_BATCH)
+        chunks = (self.windows[i : i + PREDICT_BATCH] for i in starts)
+        logits = _predict(self.model, chunks)
         step = (epoch + 1) * self.steps
         loss = np.mean(np.logaddexp(0, logits) - self.labels * logits)
         both = len(np.unique(self.labels)) == 2
@@ -190,11 +192,13 @@ class _Epochs(keras.callbacks.Callback):
         )
 
 
-def _predict(model, windows):
-    """Logits (n,) of whitened windows, a batch at a time."""
-    if not len(windows):
-        return np.zeros(0)
-    return model.predict(windows, batch_size=PREDICT_BATCH, verbose=0)[:, 0]
+def _predict(model, chunks):
+    """Logits (n,) of windows that come a chunk at a time."""
+    logits = [
+        model.predict_on_batch(chunk.astype(np.float32))[:, 0].astype(float)
+        for chunk in chunks
+    ]
+    return np.concatenate([np.zeros(0), *logits])
 
 
 def _begin(model, recipe, weights):
@@ -283,9 +287,5 @@ def score(model, windows):
     Returns:
         DataFrame: the windows' table with a column logit.
     """
-    logits = [
-        model.predict_on_batch(strain.astype(np.float32))[:, 0]
-        for strain in windows.chunks(PREDICT_BATCH)
-    ]
-    logits = np.concatenate(logits) if logits else np.zeros(0)
-    return windows.table.assign(logit=logits.astype(float))
+    logits = _predict(model, windows.chunks(PREDICT_BATCH))
+    return windows.table.assign(logit=logits)

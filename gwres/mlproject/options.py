@@ -5,7 +5,7 @@ import argparse
 from gwres.errors import InputError
 from gwres.recipe import Recipe, parse, settings
 
-# What -P data=… and -P out=… mean for the recipe.
+# What the recipe calls an option of another name.
 RENAMED = {"data": "source"}
 
 
