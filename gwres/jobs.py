@@ -6,7 +6,6 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from gwres import cache, evaluate, matched_filter, plots, tracking, train, tune
@@ -128,11 +127,11 @@ def _baseline(recipe, opened):
 
 
 def _example(opened):
-    """The first judged signal for `plots.example`: raw, whitened, title; or None."""
+    """A judged signal, the loudest, for `plots.example`: raw, whitened, title."""
     for windows in opened.judged.values():
-        signals = np.flatnonzero(windows.table["label"])
+        signals = windows.table[windows.table["label"] == 1]
         if len(signals):
-            place = int(signals[0])
+            place = int(signals["network_snr"].fillna(0).idxmax())
             raw = windows.read(place, place + 1)
             whitened = next(pack.whitened([raw], opened.asd))[0].astype(float)
             return raw[0], whitened, f"Window {windows.table['id'][place]}, a signal"

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # A whole job that takes seconds: few windows, a narrow network.
-TINY = {"width": "2", "depth": "16", "bank": "48", "judged": "60", "psd_windows": "40"}
+TINY = {"width": "2", "depth": "16", "bank": "48", "judged": "120", "psd_windows": "40"}
 TINY |= {"samples": "256", "epochs": "2", "batch": "16", "trials": "2"}
 
 
