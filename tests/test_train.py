@@ -6,7 +6,10 @@ import pytest
 import gwres.train as train
 from gwres.data.corpus import Data, corpus
 from gwres.errors import InputError
+from gwres.models.classifier import FRONTENDS
+from gwres.models.resnet import DEPTHS
 from gwres.recipe import Recipe
+from tests.contract import fresh
 
 TINY = {"bank": 48, "judged": 40, "psd_windows": 40, "depth": 16, "width": 2}
 TINY |= {"samples": 128, "epochs": 4, "batch": 16, "precision": "float32"}
@@ -129,3 +132,46 @@ def test_bfloat16_training_gives_a_float32_classifier(recipe, opened, tmp_path):
 def test_precision_of_this_machine_is_a_policy():
     assert train.precision("auto") in ("float32", "mixed_bfloat16")
     assert train.precision("float32") == "float32"
+
+
+CASES = [(depth, frontend) for depth in DEPTHS for frontend in FRONTENDS]
+LOAD = """
+import sys
+import keras, numpy as np
+from pathlib import Path
+import gwres.models.classifier
+folder = Path(sys.argv[1])
+strain = np.load(folder / "strain.npy")
+for path in folder.glob("*.keras"):
+    np.save(path.with_suffix(".npy"), keras.models.load_model(path)(strain))
+"""
+
+
+@pytest.fixture(scope="module")
+def reloaded(opened, tmp_path_factory):
+    """Every network trained a little: logits before saving, and in a new process."""
+    folder = tmp_path_factory.mktemp("all")
+    strain = opened.judged["gate"][:3]
+    np.save(folder / "strain.npy", strain)
+    before = {}
+    for depth, frontend in CASES:
+        settings = {"depth": depth, "frontend": frontend, "epochs": 1, "samples": 32}
+        chosen = Recipe().vary(TINY | settings)
+        name = f"{depth}-{frontend}"
+        trained = train.fit(chosen, opened, folder / "work" / name)
+        assert np.isfinite(trained.history["train/loss"]).all()
+        trained.classifier.save(folder / f"{name}.keras")
+        before[name] = np.asarray(trained.classifier(strain))
+    fresh(LOAD, folder)
+    return {
+        name: (old, np.load(folder / f"{name}.npy")) for name, old in before.items()
+    }
+
+
+@pytest.mark.parametrize("name", [f"{depth}-{frontend}" for depth, frontend in CASES])
+def test_every_depth_and_front_end_trains_saves_and_loads(reloaded, name):
+    before, after = reloaded[name]
+    assert np.abs(before).max() > 0, "training moved it from no opinion"
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    others = [logits for key, (logits, _) in reloaded.items() if key != name]
+    assert all(np.abs(after - other).max() > 1e-5 for other in others)

@@ -161,15 +161,14 @@ def _fixed(drawn, name, count):
     folder = dataset.fixed(source, count)
     table = pd.read_parquet(folder / "truth.parquet")
     table = table.rename(columns={"target": "label"})
-    strain = np.load(folder / "strain.npy", mmap_mode="r")
+
+    def read(start, stop):
+        # A map kept open would hold every page once read as resident memory.
+        return np.load(folder / "strain.npy", mmap_mode="r")[start:stop].copy()
+
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
     key = {"simulated": asdict(drawn), "seed": JUDGED_SEED, "split": name}
-    return Windows(
-        name,
-        table[columns],
-        lambda start, stop: np.asarray(strain[start:stop]),
-        key | {"count": count},
-    )
+    return Windows(name, table[columns], read, key | {"count": count})
 
 
 def _files(data):
