@@ -37,6 +37,10 @@ def replacing(path):
     try:
         yield scratch / path.name
         os.replace(scratch / path.name, path)
+    except OSError as error:
+        # A full disk is told without the name of what did not fit.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

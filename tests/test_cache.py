@@ -133,7 +133,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, everything[1]))
 try:
     cache.folder("kind", {}, make)
 except OSError as error:
-    print(type(error).__name__)
+    print(type(error).__name__, "named" if str(cache.root()) in str(error) else "")
 print(*[p.name for p in (cache.root() / "kind").iterdir() if p.suffix != ".lock"])
 resource.setrlimit(resource.RLIMIT_FSIZE, everything)
 print((cache.folder("kind", {}, make) / "big.bin").stat().st_size)
@@ -141,7 +141,7 @@ print((cache.folder("kind", {}, make) / "big.bin").stat().st_size)
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_half_written():
-    assert fresh(FULL_DISK).stdout.split("\n") == ["OSError", "", "1000000", ""]
+    assert fresh(FULL_DISK).stdout.split("\n") == ["OSError named", "", "1000000", ""]
 
 
 KILLED = """
