@@ -197,7 +197,11 @@ def write(folder, population, train, test, seed):
             raise InputError(
                 f"{folder} holds another simulation: expected {settings}, found {found}"
             )
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(
+        # A stamp that was being written when its process was killed is no matter.
+        not path.name.startswith(f".{stamp.name}-")
+        for path in folder.iterdir()
+    ):
         raise InputError(f"{folder} must be new or empty to simulate into")
     folder.mkdir(parents=True, exist_ok=True)
     with cache.replacing(stamp) as scratch:

@@ -282,3 +282,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(InputError, match="must be new or empty"):
         dataset.write(tmp_path, G2NET, 2, 2, 1)
     assert list(files(tmp_path)) == ["thesis.tex"]
+
+
+def test_a_stamp_left_by_a_kill_does_not_block_the_folder(tmp_path, serial):
+    (tmp_path / ".simulation.json-abc").mkdir()
+    dataset.write(tmp_path, G2NET, 2, 0, 0)
+    assert (tmp_path / "training_labels.csv").is_file()
