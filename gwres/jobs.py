@@ -57,8 +57,8 @@ def fit(recipe, trials=0, storage=STORAGE):
     if trials and judgeable(opened):
         study = tune.study(database, tune.name(recipe, opened), recipe.fit.seed)
         recipe = tune.tune(recipe, opened, study, trials, tracking.Trial, weights)
-        trials = tune.table(study)
-        tracking.study(study.study_name, trials, plots.trials(trials))
+        table = tune.table(study)
+        tracking.study(study.study_name, table, plots.trials(table))
     tracking.recipe(recipe)
     log.info("training %s", recipe.name)
     with workplace({"recipe": recipe.flat(), "data": opened.name}) as folder:

@@ -53,6 +53,13 @@ def loudness(step, steps, config):
     return config.loud + (1.0 - config.loud) * done
 
 
+def _present(rng, count, drop):
+    """Which detectors each window keeps, float32 (count, 3): one of them at least."""
+    present = rng.random((count, len(DETECTORS))) >= drop
+    present[~present.any(axis=1)] = True
+    return present.astype(np.float32)
+
+
 def _draws(rng, population, bank_size, pairs, factor, drop):
     """What makes each pair of a batch different, as small arrays."""
     extrinsic = population.draw(
@@ -63,13 +70,12 @@ def _draws(rng, population, bank_size, pairs, factor, drop):
     nearer = factor * REFERENCE_MPC / extrinsic["luminosity_distance"]
     in_bank = BANK_MERGER_S - START / WHITENED_RATE
     arrival = extrinsic["merger_time"][:, None] + delays(*sky) - in_bank
-    present = rng.random((pairs, len(DETECTORS))) >= drop
-    present[~present.any(axis=1)] = True
+    present = _present(rng, pairs, drop)
     return (
         rng.integers(bank_size, size=pairs),
         (response * nearer[:, None, None]).astype(np.float32),
         arrival.astype(np.float32),
-        present.astype(np.float32),
+        present,
     )
 
 
@@ -183,8 +189,7 @@ def packed(windows, labels, config, seed, steps, first=0):
                 chosen.append(shuffled[places[places // count == now] % count])
             chosen = np.concatenate(chosen)
             rng = np.random.default_rng([seed, step, 1])
-            present = rng.random((config.batch, len(DETECTORS))) >= config.drop
-            present[~present.any(axis=1)] = True
+            present = _present(rng, config.batch, config.drop)
             # Mapped anew, so that pages once read do not stay resident.
             mapped = np.load(windows.filename, mmap_mode="r")
             yield (
@@ -193,7 +198,7 @@ def packed(windows, labels, config, seed, steps, first=0):
                 rng.choice([-1.0, 1.0], config.batch).astype(np.float32),
                 rng.integers(2, size=config.batch).astype(np.float32),
                 rng.integers(-SHIFT, SHIFT + 1, config.batch).astype(np.int32),
-                present.astype(np.float32),
+                present,
             )
 
     batch = (config.batch,)
