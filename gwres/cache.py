@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 
@@ -43,6 +44,22 @@ def replacing(path):
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def begin_array(file, dtype, shape):
+    """Write the head of a .npy file, whose rows are then written as they come.
+
+    Front to back, not through a memory map, so that a full disk is an error and not a
+    crash.
+
+    Args:
+        file: open for binary writing.
+        dtype: of the rows to come.
+        shape: of the whole array.
+    """
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def folder(kind, made_from, make):

@@ -30,9 +30,6 @@ def whitened(chunks, asd):
 def pack(windows, asd, made_from):
     """Whitened windows as one cached array on disk.
 
-    Written front to back, not through a memory map, so that a full disk is an error
-    and not a crash; see `cache.folder` for what becomes of it.
-
     Args:
         windows: a `corpus.Windows`.
         asd: as `whiten.fit_asd` gives it.
@@ -46,8 +43,7 @@ def pack(windows, asd, made_from):
         count = len(windows)
         with open(folder / "whitened.npy", "wb") as file:
             shape = (count, WHITENED_SAMPLES, len(DETECTORS))
-            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            cache.begin_array(file, "<f2", shape)
             made = ((len(w), w) for w in whitened(windows.chunks(CHUNK), asd))
             for chunk in progress(made, count, f"pack {windows.name}"):
                 file.write(chunk.tobytes())

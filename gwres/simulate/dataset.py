@@ -139,8 +139,7 @@ def fixed(source, count):
         )
         tables = []
         with open(folder / "strain.npy", "wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": (count, *SHAPE)}
-            np.lib.format.write_array_header_1_0(file, header)
+            cache.begin_array(file, "<f4", (count, *SHAPE))
             for strain, table in progress(made, count, f"{source.split} set"):
                 file.write(strain.astype("<f4").tobytes())
                 tables.append(table)

@@ -143,12 +143,8 @@ def bank(population, count, seed):
         jobs = [(population, seed, n, size) for n, size in zip(chunks, sizes)]
         rows = []
         with open(folder / "spectra.npy", "wb") as file:
-            header = {
-                "descr": np.lib.format.dtype_to_descr(np.dtype(np.complex64)),
-                "fortran_order": False,
-                "shape": (count, 2, len(bank_frequencies())),
-            }
-            np.lib.format.write_array_header_1_0(file, header)
+            shape = (count, 2, len(bank_frequencies()))
+            cache.begin_array(file, np.complex64, shape)
             made = zip(sizes, workers(jobs, _chunk))
             for spectra, parameters in progress(made, count, "bank", "waveform"):
                 file.write(spectra.tobytes())
