@@ -59,6 +59,7 @@ def fit(recipe, trials=0, storage=STORAGE):
         recipe = tune.tune(recipe, opened, study, trials, tracking.Trial, weights)
         table = tune.table(study)
         tracking.study(study.study_name, table, plots.trials(table))
+    recipe = recipe.sized()
     tracking.recipe(recipe)
     log.info("training %s", recipe.name)
     with workplace({"recipe": recipe.flat(), "data": opened.name}) as folder:

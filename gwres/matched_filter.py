@@ -13,13 +13,8 @@ from gwres import cache
 from gwres.errors import InputError, among
 from gwres.layers.whiten import FREQUENCIES, fade, gain, whiten
 from gwres.progress import progress
-from gwres.simulate.population import INTRINSIC
-from gwres.simulate.waveforms import (
-    REFERENCE_MPC,
-    REFERENCE_STRAIN,
-    STEP_HZ,
-    polarisations,
-)
+from gwres.simulate.templates import APPROXIMANT, SEED, templates, whitened
+from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import (
     DETECTORS,
     DURATION,
@@ -28,10 +23,8 @@ from gwres.strain import (
     WHITENED_SAMPLES,
 )
 
-APPROXIMANT = "IMRPhenomD"
 # 256 find what 1024 find, and templates that precess find no more (AUC to 0.001).
 TEMPLATES = 256
-SEED = 0
 # A complex series at this rate holds all frequencies from 0 to 512 Hz.
 RATE = WHITENED_RATE // 2
 REACH_S = {"L1": 0.010, "V1": 0.028}  # light's travel time from H1
@@ -63,32 +56,6 @@ class Bank:
     spread: np.ndarray
 
 
-def templates(population, count=TEMPLATES, seed=SEED):
-    """Face-on binaries of a population, with spins laid along the orbit's axis.
-
-    They are drawn, not placed, so that a mean over them is a mean over the population.
-    256 take 0.2 s to make, so they are not cached.
-
-    Args:
-        population: a `Population`.
-        count: how many.
-        seed: of the draws.
-
-    Returns:
-        complex128 (count, n): plus polarisation in strain/Hz at `REFERENCE_MPC`, every
-        `STEP_HZ` from 0 to 512 Hz, the merger at time zero.
-    """
-    drawn = population.draw(np.random.default_rng(seed), count, INTRINSIC)
-    for name in ("phi_12", "phi_jl", "theta_jn", "phase"):
-        drawn[name] = np.zeros(count)
-    for body in "12":
-        along = drawn[f"a_{body}"] * np.cos(drawn[f"tilt_{body}"])
-        drawn[f"a_{body}"] = np.abs(along)
-        drawn[f"tilt_{body}"] = np.where(along < 0, np.pi, 0.0)
-    rows = [{k: float(v[i]) for k, v in drawn.items()} for i in range(count)]
-    return np.stack([polarisations(row, APPROXIMANT, RATE)[0] for row in rows])
-
-
 def bank(plus, asd, population):
     """Whiten templates as windows are whitened, and norm them at each arrival time.
 
@@ -102,10 +69,7 @@ def bank(plus, asd, population):
     """
     frequencies = np.arange(plus.shape[1]) * STEP_HZ
     asds = np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
-    white = plus / REFERENCE_STRAIN * gain(asds, frequencies)[:, None]
-    # Positive frequencies alone give both quadratures: real and imaginary part.
-    length = round(WHITENED_RATE / STEP_HZ)
-    series = scipy.fft.ifft(2 * white, length) * WHITENED_RATE
+    series = whitened(plus, gain(asds, frequencies), WHITENED_RATE)
     low, high = population.merger_s
     ticks = np.arange(
         max(0, int((low - EARTH_S) * RATE)),
@@ -240,7 +204,7 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     if np.shape(asd) != expected:
         raise InputError(f"asd: expected shape {expected}, received {np.shape(asd)}")
     count = len(windows)
-    filters = bank(templates(population), asd, population)
+    filters = bank(templates(population, TEMPLATES), asd, population)
     gains = gain(asd, FREQUENCIES)
 
     def chunk(start):

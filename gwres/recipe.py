@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from gwres.data.corpus import SIMULATED, Data
 from gwres.data.pipeline import Live
 from gwres.errors import InputError, among, within
-from gwres.models.classifier import FRONTENDS
+from gwres.models.classifier import FRONTENDS, sized
 from gwres.models.resnet import ResNet
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
@@ -59,14 +59,14 @@ class Recipe:
         data: a `Data`.
         live: a `Live`: how batches are made.
         model: a `ResNet`.
-        frontend: "waveform" or "spectrogram".
+        frontend: "templates", "waveform" or "spectrogram".
         fit: a `Fit`.
     """
 
     data: Data = field(default_factory=Data)
     live: Live = field(default_factory=Live)
     model: ResNet = field(default_factory=ResNet)
-    frontend: str = "waveform"
+    frontend: str = "templates"
     fit: Fit = field(default_factory=Fit)
 
     def __post_init__(self):
@@ -76,6 +76,10 @@ class Recipe:
     def name(self):
         """What the run is called: resnet34-waveform."""
         return f"resnet{self.model.depth}-{self.frontend}"
+
+    def sized(self):
+        """The same recipe with the network's width, which may be left to it."""
+        return replace(self, model=sized(self.model, self.frontend))
 
     def flat(self):
         """Every setting by dotted name: {"model.depth": 34, ...}."""

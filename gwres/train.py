@@ -13,13 +13,17 @@ import pandas as pd
 
 from gwres import cache
 from gwres.errors import InputError
+from gwres.layers.templates import design
 from gwres.metrics import roc_auc
 from gwres.models.classifier import classifier, network
 from gwres.progress import clock
 from gwres.recipe import samples
+from gwres.simulate.population import population
+from gwres.simulate.templates import templates
 
 log = logging.getLogger(__name__)
 PREDICT_BATCH = 250
+CANDIDATES = 400  # templates that the front end's are chosen from
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,18 @@ def _policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def _compiled(recipe, steps):
+def _design(recipe, asd):
+    """Templates for the front end that filters with them, else None."""
+    if recipe.frontend != "templates":
+        return None
+    return design(templates(population(recipe.data.population), CANDIDATES), asd)
+
+
+def _compiled(recipe, asd, steps):
     """The network to be trained, with its optimiser."""
     fit = recipe.fit
     with _policy(precision(fit.precision)):
-        model = network(recipe.model, recipe.frontend)
+        model = network(recipe.model, recipe.frontend, _design(recipe, asd))
     warmup = int(fit.warmup * steps)
     rate = keras.optimizers.schedules.CosineDecay(
         fit.learning_rate / 100,
@@ -241,7 +252,7 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     keras.utils.set_random_seed(settings.seed)
     model = callback.resume()
     if model is None:
-        model = _compiled(recipe, steps * epochs)
+        model = _compiled(recipe, corpus.asd, steps * epochs)
         if weights:
             _begin(model, recipe, weights)
     callback.first = len(callback.rows)

@@ -7,11 +7,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
+from gwres.layers.templates import design
 from gwres.layers.whiten import FREQUENCIES, fit_asd
 from gwres.simulate import waveforms
 from gwres.simulate.noise import asd as curve_asd
 from gwres.simulate.noise import noise
 from gwres.simulate.population import population
+from gwres.simulate.templates import templates
 from gwres.strain import DETECTORS, SCALE
 
 UNSEEN = 250  # the first of `windows` that `fitted` has not seen
@@ -53,3 +55,9 @@ def fitted(windows):
 def bank():
     """The folder of a bank of 24 waveforms, made as in production."""
     return waveforms.bank(population("g2net"), 24, seed=1)
+
+
+@pytest.fixture(scope="session")
+def designed(curve):
+    """Templates for the front end of that name."""
+    return design(templates(population("g2net"), 200), curve)

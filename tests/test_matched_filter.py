@@ -10,6 +10,7 @@ from gwres.matched_filter import Bank, coincident, marginal, score
 from gwres.simulate.dataset import Source, optimal_snr
 from gwres.simulate.noise import noise
 from gwres.simulate.population import population
+from gwres.simulate.templates import templates
 from gwres.simulate.waveforms import STEP_HZ
 from gwres.strain import SAMPLE_RATE, SAMPLES
 
@@ -20,7 +21,7 @@ MERGER_S = 1.65
 @pytest.fixture(scope="module")
 def plus():
     """32 templates, as in production."""
-    return matched_filter.templates(G2NET, 32)
+    return templates(G2NET, 32)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def near(found, expected, tolerance):
 
 
 def test_templates_have_aligned_spins_and_the_populations_masses(plus):
-    again = matched_filter.templates(G2NET, 32)
+    again = templates(G2NET, 32)
     assert np.array_equal(plus, again)
-    assert not np.array_equal(plus, matched_filter.templates(G2NET, 32, seed=1))
+    assert not np.array_equal(plus, templates(G2NET, 32, seed=1))
     assert np.isfinite(plus).all()
     assert not plus[:, : int(20 / STEP_HZ)].any()
 
@@ -96,7 +97,7 @@ def test_the_phase_turns_the_snr_and_leaves_its_modulus(plus, filters, curve):
 
 
 def test_noise_gives_standard_normal_quadratures(plus, curve):
-    filters = matched_filter.bank(plus[:4], curve, G2NET)
+    filters = matched_filter.bank(plus[::8], curve, G2NET)
     windows = noise(np.random.default_rng(3), 600)
     white = np.asarray(whiten(windows, gain(curve, FREQUENCIES)))
     middle = len(filters.times) // 2
@@ -106,7 +107,7 @@ def test_noise_gives_standard_normal_quadratures(plus, curve):
         halves = np.abs(z[np.arange(600), detector, np.arange(600) % 4]) ** 2 / 2
         assert abs(halves.mean() - 1) < 0.15  # 3.7 standard errors
         assert kstest(halves, "expon").pvalue > 1e-3
-        assert kstest(halves * 1.25, "expon").pvalue < 1e-3
+        assert kstest(halves * 1.5, "expon").pvalue < 1e-3
     assert abs(z.mean()) < 0.05
     assert near(np.mean(np.abs(z) ** 2), 2.0, 0.05)  # all windows and templates
 
@@ -206,7 +207,9 @@ def test_a_missing_detector_adds_nothing(simulated, curve, statistic):
     strain[:, 2] = 0
     without = score(strain, curve, G2NET, statistic)
     # The same, with detectors that could not have seen anything left out by hand.
-    filters = matched_filter.bank(matched_filter.templates(G2NET), curve, G2NET)
+    filters = matched_filter.bank(
+        templates(G2NET, matched_filter.TEMPLATES), curve, G2NET
+    )
     for window, found in zip(strain, without):
         squares = np.abs(snrs(window, filters, curve)) ** 2
         assert not squares[2].any()

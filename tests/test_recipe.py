@@ -12,7 +12,7 @@ def test_vary_reads_text_as_the_settings_type():
     assert recipe.fit.learning_rate == 1e-4
     assert recipe.data.strict is False
     assert recipe.live.loud == 2.0
-    assert recipe.name == "resnet50-waveform"
+    assert recipe.name == "resnet50-templates"
 
 
 def test_flat_and_vary_are_inverse():
@@ -26,7 +26,7 @@ def test_flat_and_vary_are_inverse():
         ({"depth": "35"}, "16, 18, 34, 50, 101, 152; received 35"),
         ({"depth": "abc"}, "depth must be a whole number; received abc"),
         ({"depth": "34.0"}, "depth must be a whole number; received 34.0"),
-        ({"frontend": "wavelet"}, "waveform, spectrogram; received wavelet"),
+        ({"frontend": "wavelet"}, "templates, waveform, spectrogram; received wavelet"),
         ({"learning_rate": "nan"}, "learning_rate must be from"),
         ({"learning_rate": "-1"}, "learning_rate must be from"),
         ({"samples": "-5"}, "samples must be from 0"),
@@ -37,7 +37,7 @@ def test_flat_and_vary_are_inverse():
         ({"fit.depth": "34"}, "received fit.depth"),
         ({"norm": "layer"}, "norm must be one of"),
         ({"bank": "0"}, "bank must be from 1"),
-        ({"width": "0"}, "width must be"),
+        ({"width": "-1"}, "width must be"),
         ({"dropout": "1"}, "dropout must be"),
         ({"batch": "1"}, "batch must be"),
         ({"drop": "2"}, "drop must be"),

@@ -30,7 +30,8 @@ class ResNet:
 
     Args:
         depth: a key of `DEPTHS`.
-        width: channels of the first stage; each later stage has twice the last's.
+        width: channels of the first stage; each later stage has twice the last's. 0
+            is what suits the block and the front end.
         norm: "none", for which the first weights and the scale of each block see to
             unit variance; "batch" or "group".
         kernel: length of the stem's kernel, in folded samples (waveform) or pixels.
@@ -38,7 +39,7 @@ class ResNet:
     """
 
     depth: int = 34
-    width: int = 16
+    width: int = 0
     norm: str = "none"
     kernel: int = 7
     dropout: float = 0.0
@@ -46,7 +47,7 @@ class ResNet:
     def __post_init__(self):
         among("depth", self.depth, DEPTHS)
         among("norm", self.norm, NORMS)
-        within("width", self.width, 1, 1024)
+        within("width", self.width, 0, 1024)
         within("kernel", self.kernel, 1, 255)
         within("dropout", self.dropout, 0.0, 0.95)
 
@@ -90,6 +91,10 @@ class _Parts:
             kernel_initializer=initial,
         )
 
+    def first(self, config, strides):
+        # Its input has not been through a ReLU, which halves the power.
+        return self.conv(config.width, config.kernel, strides, "lecun_normal")
+
     def normalise(self, x):
         if self.norm == "batch":
             return layers.BatchNormalization(momentum=0.98)(x)
@@ -128,13 +133,14 @@ class _Parts:
         return layers.Add()([shortcut, y]), entered + STEP**2
 
 
-def trunk(x, config, dimensions):
+def trunk(x, config, dimensions, beside=None):
     """Stages of blocks, pooling and head: features to one logit.
 
     Args:
         x: (batch, *space, channels) with `dimensions` axes of space.
-        config: a `ResNet`.
+        config: a `ResNet` with a width.
         dimensions: 1 or 2.
+        beside: (batch, n), what the head sees beside the pooled features, or None.
 
     Returns:
         (batch, 1), the logit, float32.
@@ -152,6 +158,8 @@ def trunk(x, config, dimensions):
     x = layers.Concatenate()([ops.mean(x, axes), ops.max(x, axes)])
     if config.dropout:
         x = layers.Dropout(config.dropout)(x)
+    if beside is not None:
+        x = layers.Concatenate(dtype="float32")([x, beside])
     return layers.Dense(1, dtype="float32", kernel_initializer="zeros", name="logit")(x)
 
 
@@ -162,7 +170,7 @@ def stem(detectors, config, dimensions, strides=1):
 
     Args:
         detectors: three tensors (batch, *space, channels), H1, L1, V1.
-        config: a `ResNet`.
+        config: a `ResNet` with a width.
         dimensions: 1 or 2.
         strides: of the first layer.
 
@@ -170,10 +178,13 @@ def stem(detectors, config, dimensions, strides=1):
         (batch, *space, width).
     """
     parts = _Parts(config.norm, dimensions)
-    # Whitened strain has not been through a ReLU, which halves the power.
-    own = config.width, config.kernel, strides, "lecun_normal"
-    ligo, virgo = parts.conv(*own), parts.conv(*own)
+    ligo, virgo = (parts.first(config, strides) for _ in range(2))
     hanford, livingston, virgo_strain = detectors
     x = layers.Concatenate()([ligo(hanford), ligo(livingston), virgo(virgo_strain)])
-    x = parts.relu(x)
-    return parts.conv(config.width, 1)(x)
+    return parts.conv(config.width, 1)(parts.relu(x))
+
+
+def merged(x, config, dimensions, strides=1):
+    """The stem where the detectors come together: (batch, *space, width)."""
+    parts = _Parts(config.norm, dimensions)
+    return parts.conv(config.width, 1)(parts.relu(parts.first(config, strides)(x)))

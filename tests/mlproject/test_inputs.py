@@ -55,7 +55,10 @@ def refused(store, monkeypatch, tmp_path, caplog):
     [
         ({"depth": "35"}, "depth must be one of 16, 18, 34, 50, 101, 152; received 35"),
         ({"depth": "abc"}, "depth must be a whole number; received abc"),
-        ({"frontend": "cqt"}, "must be one of waveform, spectrogram; received cqt"),
+        (
+            {"frontend": "cqt"},
+            "templates, waveform, spectrogram; received cqt",
+        ),
         ({"data": "/no/such"}, "there is no folder /no/such"),
         ({"trials": "-1"}, "trials must be from 0 to 10000; received -1"),
         ({"samples": "many"}, "samples must be a whole number; received many"),

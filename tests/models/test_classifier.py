@@ -13,8 +13,8 @@ from tests.contract import awake, close, fresh
 
 
 @pytest.fixture(scope="module", params=FRONTENDS)
-def inner(request):
-    return awake(network(ResNet(16, width=4), request.param))
+def inner(request, designed):
+    return awake(network(ResNet(16, width=4), request.param, designed))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_names_and_shapes(model):
 
 def test_unknown_front_end_is_refused():
     with pytest.raises(
-        InputError, match="one of waveform, spectrogram; received wavelet"
+        InputError, match="one of templates, waveform, spectrogram; received wavelet"
     ):
         network(ResNet(16), "wavelet")
 
