@@ -11,7 +11,6 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import ModelSignature
@@ -19,7 +18,6 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
-from gwres import cache
 from gwres.errors import InputError
 from gwres.strain import SHAPE
 
@@ -27,19 +25,6 @@ log = logging.getLogger(__name__)
 EXPERIMENT = "gwres"
 # What a logged model needs to answer, no more: the network, not the simulation.
 SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
-
-
-def _ready():
-    """Make the store's tables while nobody else does.
-
-    Two processes that open a new SQLite store at once both try to make its tables, and
-    one fails; a file lock lets the first finish.
-    """
-    key = cache.digest(os.path.abspath(".") + mlflow.get_tracking_uri())
-    lock = cache.root() / f"store-{key}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        mlflow.MlflowClient().search_experiments(max_results=1)
 
 
 @contextmanager
@@ -52,7 +37,6 @@ def run(name):
     Yields:
         mlflow.ActiveRun.
     """
-    _ready()
     if "MLFLOW_RUN_ID" not in os.environ and not os.environ.get(
         "MLFLOW_EXPERIMENT_NAME"
     ):

@@ -12,6 +12,7 @@ ORDER = (
     "errors",
     "strain",
     "cache",
+    "store",
     "progress",
     "metrics",
     "simulate.population",
@@ -49,7 +50,7 @@ ORDER = (
 )
 # Who may import what is heavy or foreign.
 ONLY = {
-    "mlflow": ("tracking", "registry", "serving"),
+    "mlflow": ("store", "tracking", "registry", "serving"),
     "optuna": ("tune",),
     "tensorflow": ("data.*", "train", "serving"),
 }
