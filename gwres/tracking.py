@@ -216,18 +216,39 @@ def study(name, table, figure):
     mlflow.log_figure(figure, "study/trials.png")
 
 
-def finish(metrics, notes, folder, model, example):
-    """Log what a finished training shows: numbers, files and the model.
+@contextmanager
+def child(name):
+    """A run of the name below the present one."""
+    with mlflow.start_run(nested=True, run_name=name) as active:
+        mlflow.set_tags(_provenance())
+        yield active
+
+
+def result(metrics, notes, folder, settings=None):
+    """Log what was found.
 
     Args:
         metrics: dict of name to number.
         notes: what could not be computed, and why.
         folder: every file below it is logged at the same place in the run.
-        model: a classifier.
-        example: strain (n, 3, 4096).
+        settings: dict of name to value, logged as parameters.
     """
+    mlflow.log_params(settings or {})
     mlflow.log_metrics({key: float(value) for key, value in metrics.items()})
     for text in notes:
         note(text)
     mlflow.log_artifacts(str(folder))
+
+
+def finish(metrics, notes, folder, model, example):
+    """Log what a finished training shows: `result`, and the model.
+
+    Args:
+        metrics: as for `result`.
+        notes: as for `result`.
+        folder: as for `result`.
+        model: a classifier.
+        example: strain (n, 3, 4096).
+    """
+    result(metrics, notes, folder)
     classifier(model, example)

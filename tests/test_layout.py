@@ -38,11 +38,14 @@ ORDER = (
     "evaluate",
     "ensemble",
     "tune",
+    "comparison",
     "tracking",
+    "versions",
     "registry",
     "serving",
     "search",
     "jobs",
+    "judge",
     "mlproject.entry",
     "mlproject.entry",
     "mlproject.options",
@@ -50,7 +53,7 @@ ORDER = (
 )
 # Who may import what is heavy or foreign.
 ONLY = {
-    "mlflow": ("store", "tracking", "registry", "serving"),
+    "mlflow": ("store", "tracking", "versions", "registry", "serving"),
     "optuna": ("tune",),
     "tensorflow": ("data.*", "train", "serving"),
 }
