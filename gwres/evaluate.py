@@ -108,14 +108,14 @@ def summary(table, prefix="holdout"):
     """
     check(table)
     labels, logits = table["label"], table["logit"]
-    ordered, notes = _ordered(table)
+    found, notes = ordered(table)
     named = {name: function(labels, logits) for name, _, function in ODDS}
-    for name, measured in ordered.items():
+    for name, measured in found.items():
         named[name] = getattr(measured, "value", measured)
-    if "roc_auc" in ordered:
-        area = ordered["roc_auc"]
+    if "roc_auc" in found:
+        area = found["roc_auc"]
         named |= {"roc_auc_low": area.low, "roc_auc_high": area.high}
-        for one in _by_snr(table, least=1):
+        for one in by_snr(table, least=1):
             name = f"roc_auc_snr_{one.low:g}_{one.high:g}".replace("inf", "up")
             if one.count >= metrics.LEAST:
                 named[name] = one.measure.value
@@ -129,7 +129,7 @@ def summary(table, prefix="holdout"):
     return named, [f"{prefix}: {note}" for note in notes]
 
 
-def _ordered(table):
+def ordered(table):
     """Results of `ORDER` by name, and a note for each that cannot be had."""
     labels, logits = table["label"], table["logit"]
     signals, noise = int((labels == 1).sum()), int((labels == 0).sum())
@@ -148,7 +148,8 @@ def _ordered(table):
     return results, notes
 
 
-def _by_snr(table, **options):
+def by_snr(table, **options):
+    """`metrics.by_snr` of a table of predictions."""
     columns = table["label"], table["logit"], table["network_snr"]
     return metrics.by_snr(*columns, **options)
 
@@ -179,11 +180,11 @@ def report(folder, title, table, history=None, baseline=None, example=None, list
         baseline["network_snr"] = table["network_snr"].to_numpy()
         table = table.assign(matched_filter=baseline["logit"].to_numpy())
     figures = [
-        (name, caption, _png(figure))
+        (name, caption, picture(figure))
         for name, caption, figure in _figures(table, history, baseline, example)
     ]
     compared = baseline is not None and table["label"].nunique() == 2
-    text = _template().render(
+    text = template("report.html.jinja").render(
         title=title,
         split=table["split"].iloc[0],
         signals=int(table["label"].sum()),
@@ -209,7 +210,7 @@ def _figures(table, history, baseline, example):
     """Name, caption and Figure of all that the rows suffice for."""
     if table["label"].nunique() == 2:
         yield "roc", "ROC curve with 95% intervals.", plots.roc(table, baseline)
-        if _by_snr(table):
+        if by_snr(table):
             caption = "ROC-AUC and sensitivity by network SNR, with 95% intervals."
             yield "sensitivity", caption, plots.sensitivity(table, baseline)
     caption = "Calibration, in bins of about as many windows each."
@@ -222,22 +223,28 @@ def _figures(table, history, baseline, example):
         yield "example", caption, plots.example(*example)
 
 
-def _png(figure):
+def picture(figure):
+    """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _template():
-    text = files("gwres").joinpath("report.html.jinja").read_text(encoding="utf-8")
+def template(name):
+    """A template of this package, which shows numbers as `_show` does."""
+
+    def text(name):
+        return files("gwres").joinpath(name).read_text(encoding="utf-8")
+
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(text),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["show"] = _show
-    return environment.from_string(text)
+    return environment.get_template(name)
 
 
 def _show(value):
@@ -251,8 +258,8 @@ def _show(value):
 
 def _headline(table, baseline):
     """Rows of (what, the network's, the filter's): None where there is none."""
-    ours, _ = _ordered(table)
-    theirs = {} if baseline is None else _ordered(baseline)[0]
+    ours, _ = ordered(table)
+    theirs = {} if baseline is None else ordered(baseline)[0]
     rows = [
         (title, ours[name], theirs.get(name))
         for name, title, _, _ in ORDER
@@ -268,8 +275,8 @@ def _snrs(table, baseline):
     """Rows of (bin, signals, the network's area, the filter's or None)."""
     if table["label"].nunique() < 2:
         return []
-    ours = _by_snr(table)
-    theirs = [None] * len(ours) if baseline is None else _by_snr(baseline)
+    ours = by_snr(table)
+    theirs = [None] * len(ours) if baseline is None else by_snr(baseline)
     return [
         (
             f"{one.low:g} to {one.high:g}",

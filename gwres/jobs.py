@@ -109,7 +109,7 @@ def _judge(recipe, opened, trained, out):
             tables["holdout"],
             trained.history,
             baseline,
-            _example(opened),
+            example(opened),
             lists,
         )
     else:
@@ -127,7 +127,7 @@ def _baseline(recipe, opened):
     return holdout.table.assign(logit=statistic)
 
 
-def _example(opened):
+def example(opened):
     """A judged signal, the loudest, for `plots.example`: raw, whitened, title."""
     for windows in opened.judged.values():
         signals = windows.table[windows.table["label"] == 1]

@@ -4,6 +4,8 @@ Drawn on `matplotlib.figure.Figure` itself, never through pyplot, which keeps gl
 state that a server's threads would share. Each is 800 pixels wide.
 """
 
+import itertools
+
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
@@ -26,6 +28,14 @@ WIDTH = 8.0  # inch
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 NETWORK = {"color": BLUE, "linestyle": "-", "marker": "o"}
 FILTER = {"color": VERMILLION, "linestyle": "--", "marker": "s"}
+LOOKS = (
+    NETWORK,
+    FILTER,
+    {"color": GREEN, "linestyle": "-.", "marker": "^"},
+    {"color": "#CC79A7", "linestyle": (0, (5, 1)), "marker": "D"},
+    {"color": "#E69F00", "linestyle": (0, (1, 1)), "marker": "v"},
+    {"color": "#56B4E9", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "P"},
+)
 RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 
 
@@ -74,10 +84,33 @@ def roc(table, baseline=None):
     Raises:
         InputError: one class alone.
     """
+    return _roc(list(_curves(table, baseline)))
+
+
+def rocs(tables):
+    """ROC curves of several models, as `roc` draws them.
+
+    Args:
+        tables: dict of name to predictions of the same windows.
+
+    Returns:
+        Figure.
+
+    Raises:
+        InputError: one class alone.
+    """
+    looks = itertools.cycle(LOOKS)
+    return _roc(
+        [(table, name, look) for (name, table), look in zip(tables.items(), looks)]
+    )
+
+
+def _roc(curves):
+    """`curves` as `_curves` gives them."""
     figure, ((axis,),) = _figure(5.2)
-    noise = int((table["label"] == 0).sum())
+    noise = int((curves[0][0]["label"] == 0).sum())
     left = 10 ** -np.clip(np.ceil(np.log10(max(noise, 1))), 2, 4)
-    for i, (rows, name, style) in enumerate(_curves(table, baseline)):
+    for i, (rows, name, style) in enumerate(curves):
         labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy()
         area = metrics.roc_auc(labels, logits)
         passed, found, _ = roc_curve(labels, logits)
@@ -105,7 +138,8 @@ def roc(table, baseline=None):
         ylabel="Sensitivity (share of signals)",
         title="Signals found against false alarms",
     )
-    axis.legend(loc="upper left")
+    for text in axis.legend(loc="upper left").get_texts():
+        text.set_parse_math(False)
     return figure
 
 

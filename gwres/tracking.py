@@ -11,7 +11,6 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import ModelSignature
@@ -19,7 +18,6 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
-from gwres import cache
 from gwres.errors import InputError
 from gwres.strain import SHAPE
 
@@ -27,19 +25,6 @@ log = logging.getLogger(__name__)
 EXPERIMENT = "gwres"
 # What a logged model needs to answer, no more: the network, not the simulation.
 SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
-
-
-def _ready():
-    """Make the store's tables while nobody else does.
-
-    Two processes that open a new SQLite store at once both try to make its tables, and
-    one fails; a file lock lets the first finish.
-    """
-    key = cache.digest(os.path.abspath(".") + mlflow.get_tracking_uri())
-    lock = cache.root() / f"store-{key}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        mlflow.MlflowClient().search_experiments(max_results=1)
 
 
 @contextmanager
@@ -52,7 +37,6 @@ def run(name):
     Yields:
         mlflow.ActiveRun.
     """
-    _ready()
     if "MLFLOW_RUN_ID" not in os.environ and not os.environ.get(
         "MLFLOW_EXPERIMENT_NAME"
     ):
@@ -232,18 +216,39 @@ def study(name, table, figure):
     mlflow.log_figure(figure, "study/trials.png")
 
 
-def finish(metrics, notes, folder, model, example):
-    """Log what a finished training shows: numbers, files and the model.
+@contextmanager
+def child(name):
+    """A run of the name below the present one."""
+    with mlflow.start_run(nested=True, run_name=name) as active:
+        mlflow.set_tags(_provenance())
+        yield active
+
+
+def result(metrics, notes, folder, settings=None):
+    """Log what was found.
 
     Args:
         metrics: dict of name to number.
         notes: what could not be computed, and why.
         folder: every file below it is logged at the same place in the run.
-        model: a classifier.
-        example: strain (n, 3, 4096).
+        settings: dict of name to value, logged as parameters.
     """
+    mlflow.log_params(settings or {})
     mlflow.log_metrics({key: float(value) for key, value in metrics.items()})
     for text in notes:
         note(text)
     mlflow.log_artifacts(str(folder))
+
+
+def finish(metrics, notes, folder, model, example):
+    """Log what a finished training shows: `result`, and the model.
+
+    Args:
+        metrics: as for `result`.
+        notes: as for `result`.
+        folder: as for `result`.
+        model: a classifier.
+        example: strain (n, 3, 4096).
+    """
+    result(metrics, notes, folder)
     classifier(model, example)

@@ -77,6 +77,38 @@ def _policy(name):
         keras.config.set_dtype_policy(before)
 
 
+@keras.saving.register_keras_serializable("gwres")
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise from a hundredth of the peak, then half a cosine down to nothing.
+
+    It is Keras's CosineDecay without its branches: AdamW asks for the rate once for
+    every variable, and TensorFlow keeps the graph of each branch, for good.
+
+    Args:
+        peak: the highest rate.
+        warmup: steps of the rise.
+        steps: in all.
+    """
+
+    def __init__(self, peak, warmup, steps):
+        super().__init__()
+        self.peak, self.warmup, self.steps = peak, warmup, steps
+
+    def __call__(self, step):
+        """The rate at a step, counted from 0."""
+        step = keras.ops.cast(step, "float32")
+        rising = self.peak * (0.01 + 0.99 * step / max(self.warmup, 1))
+        past = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        falling = (
+            self.peak * (1 + keras.ops.cos(np.pi * keras.ops.minimum(past, 1))) / 2
+        )
+        return keras.ops.where(step < self.warmup, rising, falling)
+
+    def get_config(self):
+        """The arguments."""
+        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
+
+
 def _design(recipe, asd):
     """Templates for the front end that filters with them, else None."""
     if recipe.frontend != "templates":
@@ -89,13 +121,7 @@ def _compiled(recipe, asd, steps):
     fit = recipe.fit
     with _policy(precision(fit.precision)):
         model = network(recipe.model, recipe.frontend, _design(recipe, asd))
-    warmup = int(fit.warmup * steps)
-    rate = keras.optimizers.schedules.CosineDecay(
-        fit.learning_rate / 100,
-        max(steps - warmup, 1),
-        warmup_target=fit.learning_rate,
-        warmup_steps=warmup,
-    )
+    rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
     model.compile(
         # The clip cuts the rare step that a network without normalisation runs off on.
         keras.optimizers.AdamW(
@@ -103,6 +129,8 @@ def _compiled(recipe, asd, steps):
         ),
         keras.losses.BinaryCrossentropy(from_logits=True),
     )
+    # Left to the first step, its variables become branches of the graph, four each.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

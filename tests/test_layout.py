@@ -12,6 +12,7 @@ ORDER = (
     "errors",
     "strain",
     "cache",
+    "store",
     "progress",
     "metrics",
     "simulate.population",
@@ -39,11 +40,14 @@ ORDER = (
     "evaluate",
     "ensemble",
     "tune",
+    "comparison",
     "tracking",
+    "versions",
     "registry",
     "serving",
     "search",
     "jobs",
+    "judge",
     "mlproject.entry",
     "mlproject.entry",
     "mlproject.options",
@@ -51,7 +55,7 @@ ORDER = (
 )
 # Who may import what is heavy or foreign.
 ONLY = {
-    "mlflow": ("tracking", "registry", "serving"),
+    "mlflow": ("store", "tracking", "versions", "registry", "serving"),
     "optuna": ("tune",),
     "tensorflow": ("data.*", "train", "serving"),
 }

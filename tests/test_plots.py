@@ -51,6 +51,7 @@ def window(seed=2):
 FIGURES = {
     "roc": lambda: plots.roc(TABLE, BASELINE),
     "roc alone": lambda: plots.roc(TABLE),
+    "rocs": lambda: plots.rocs({"$a_1$": TABLE, "b": BASELINE}),
     "sensitivity": lambda: plots.sensitivity(TABLE, BASELINE),
     "calibration": lambda: plots.calibration(TABLE),
     "history": lambda: plots.history(HISTORY),

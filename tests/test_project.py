@@ -1,6 +1,6 @@
 """The project's own files agree with one another."""
 
-import importlib
+import importlib.metadata
 import re
 import tomllib
 from pathlib import Path
@@ -43,6 +43,13 @@ def test_both_environments_install_the_lock_and_nothing_else():
     assert virtual == {"dependencies": ["-r requirements.txt"]}
     conda = yaml.safe_load((ROOT / "conda.yaml").read_text())
     assert conda["dependencies"][-1] == {"pip": ["-r requirements.txt"]}
+
+
+def test_the_installed_gwres_names_its_stores_to_mlflow():
+    """What pip wrote down; `pip install -e .` again where it is of an older day."""
+    for group, names in PROJECT["entry-points"].items():
+        found = {e.name: e.value for e in importlib.metadata.entry_points(group=group)}
+        assert names.items() <= found.items()
 
 
 def test_no_folder_hides_the_file_mlproject():

@@ -1,7 +1,9 @@
 """Training: it goes on where it stopped, and keeps the best."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import gwres.train as train
 from gwres.data.corpus import Data, corpus
@@ -127,6 +129,22 @@ def test_bfloat16_training_gives_a_float32_classifier(recipe, opened, tmp_path):
     policies = {layer.dtype_policy.name for layer in trained.classifier.layers}
     assert policies == {"float32"}
     assert np.isfinite(logits(trained, opened)).all()
+
+
+@pytest.mark.parametrize("warmup", [0, 7])
+def test_the_rate_is_that_of_keras_without_its_branches(warmup):
+    keras_one = keras.optimizers.schedules.CosineDecay(
+        2e-5, 50 - warmup, warmup_target=2e-3, warmup_steps=warmup
+    )
+    rate = train.Rate(2e-3, warmup, 50)
+    again = train.Rate.from_config(rate.get_config())
+    for step in (0, 1, 6, 7, 8, 30, 49, 50, 60):
+        expected = float(keras_one(step))
+        assert float(rate(step)) == pytest.approx(expected, rel=1e-4, abs=1e-9)
+        assert float(again(step)) == float(rate(step))
+    traced = tf.function(rate).get_concrete_function(tf.constant(0))
+    kinds = {operation.type for operation in traced.graph.get_operations()}
+    assert not {kind for kind in kinds if "If" in kind or "Partitioned" in kind}
 
 
 def test_precision_of_this_machine_is_a_policy():

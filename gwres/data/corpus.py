@@ -142,10 +142,11 @@ def _simulated(data):
     judged = {name: _fixed(drawn, name, data.judged) for name in JUDGED}
     rng = np.random.default_rng(PSD_SEED)
     asd = fit_asd(noise(rng, 1)[0] for _ in range(data.psd_windows))
-    folder = waveforms.bank(drawn, data.bank, BANK_SEED)
 
+    # The bank is for training alone, so it is made when training begins.
     @cache
     def spectra():
+        folder = waveforms.bank(drawn, data.bank, BANK_SEED)
         return pipeline.resident(np.load(folder / "spectra.npy", mmap_mode="r"))
 
     def batches(live, seed, steps, first=0):

@@ -50,10 +50,14 @@ class Project:
         output, _ = process.communicate(timeout=400)
         return process.returncode, output
 
-    def mlflow(self, settings, entry="main"):
-        """`mlflow run` in the present environment."""
+    def command(self, settings, entry="main"):
+        """The words of `mlflow run` in the present environment."""
         mlflow = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local"]
-        return self.run([*mlflow, "-e", entry, *words(settings, sign="=")])
+        return [*mlflow, "-e", entry, *words(settings, sign="=")]
+
+    def mlflow(self, settings, entry="main"):
+        """`mlflow run`, to its end."""
+        return self.run(self.command(settings, entry))
 
     def module(self, settings, entry="main"):
         """The entry point's own command, started."""

@@ -1,0 +1,36 @@
+"""Judge models: `mlflow run . -e evaluate -P model=gwres-resnet34,matched-filter`."""
+
+import sys
+
+from gwres.mlproject import entry
+
+
+def main(argv):
+    """Parse and run."""
+    from dataclasses import fields
+
+    from gwres import judge
+    from gwres.data.corpus import SIMULATED, Data
+    from gwres.mlproject import options
+
+    own = {
+        part.name: (part.type, part.default)
+        for part in fields(Data)
+        if part.name not in ("source", "bank")
+    }
+    found = options.read(
+        argv,
+        __doc__,
+        model=(str, ""),
+        data=(str, SIMULATED),
+        split=(str, "holdout"),
+        statistic=(str, "marginal"),
+        **own,
+    )
+    data = Data(source=found["data"], **{name: found[name] for name in own})
+    models = [name.strip() for name in found["model"].split(",") if name.strip()]
+    judge.judge(models, data, found["split"], found["statistic"])
+
+
+if __name__ == "__main__":
+    entry.run("evaluate", main, sys.argv[1:])
