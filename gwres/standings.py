@@ -175,6 +175,8 @@ def spread(found):
     return pd.DataFrame(rows)
 
 
+# What the columns of measured numbers begin with.
+MEASURED = ("roc_auc", "tpr_", "val_", "difference", "low", "high", "dev", "err")
 HIDDEN = ("roc_auc_low", "roc_auc_high", "partial_auc_0.01", "accuracy", "brier")
 
 
@@ -194,7 +196,10 @@ def readable(found):
         shown[heading] = [_text(value, name) for value in found[name]]
         if name == "roc_auc" and "roc_auc_low" in found:
             ends = zip(found["roc_auc_low"], found["roc_auc_high"])
-            shown[heading] += [f" ({low:.4f} to {high:.4f})" for low, high in ends]
+            shown[heading] += [
+                "" if pd.isna(low) else f" ({low:.4f} to {high:.4f})"
+                for low, high in ends
+            ]
     return shown
 
 
@@ -203,11 +208,16 @@ def _text(value, name):
         return value
     if value is None or pd.isna(value):
         return ""
-    if name in ("parameters", "core_seconds", "depth", "seeds"):
+    if name == "core_seconds":
         return f"{value:,.0f}"
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.4f}" if abs(value) >= 1e-3 or not value else f"{value:.2g}"
+    if name == "p":
+        return f"{value:.2g}"
+    if name.startswith(MEASURED):
+        return f"{value:.4f}" if abs(value) >= 1e-3 or not value else f"{value:.1e}"
+    # A setting, or a count that missing neighbours made a float.
+    return f"{value:,.6g}"
 
 
 def markdown(found):
