@@ -1,6 +1,7 @@
 """Does training in whitened space agree with raw strain through the whitening layer?
 
     mlflow run . -e experiment -P name=shortcut
+    python -m experiments.shortcut classifier.keras    # of a run's model, not trained
 
 One trained network judges the same signals in the same noise twice: as raw strain,
 noise and signal whitened together by the model's own layer; and as training makes
@@ -10,11 +11,14 @@ of live injection, whose difference holds the luck of other noise too.
 Time: about 5 core-minutes. Result: README.md.
 """
 
+import sys
+
+import keras
 import numpy as np
 import pandas as pd
 
-from gwres import jobs, metrics, train
-from gwres.data.corpus import corpus
+from gwres import jobs, metrics, standings, train
+from gwres.data.corpus import Data, corpus
 from gwres.data.pipeline import START
 from gwres.experiment import SMOKE, Measured
 from gwres.layers.inject import respond, white
@@ -35,23 +39,38 @@ CHUNK = 250
 def measure(smoke=False):
     """Train, score the windows by both ways, compare."""
     recipe = Recipe().vary(BASE | (SMOKE if smoke else {}))
-    drawn, opened = population(recipe.data.population), corpus(recipe.data)
+    opened = corpus(recipe.data)
     with jobs.workplace({"shortcut": recipe.flat(), "data": opened.name}) as folder:
         model = train.fit(recipe, opened, folder).classifier
-    count = 64 if smoke else SIGNALS
+    drawn = population(recipe.data.population)
+    return judge(model, drawn, 64 if smoke else SIGNALS)
+
+
+def judge(model, drawn, count):
+    """Compare a classifier with itself on as many signals of a population.
+
+    Args:
+        model: a classifier.
+        drawn: a `Population`.
+        count: of signals, and of windows of noise.
+
+    Returns:
+        `Measured`.
+    """
     folder = waveforms.bank(drawn, count, SEED)
     rows = pd.read_parquet(folder / "parameters.parquet")
     extrinsic = drawn.draw(np.random.default_rng([SEED, 1]), count, EXTRINSIC)
     rows = rows.assign(**extrinsic)
     spectra = np.load(folder / "spectra.npy", mmap_mode="r")
+    asd = np.asarray(model.get_layer("whiten").asd, dtype=float)
     scores = {"raw": [], "whitened": [], "live": []}
-    network, gains = model.get_layer(model.name), gain(opened.asd, FREQUENCIES)
+    network, gains = model.get_layer(model.name), gain(asd, FREQUENCIES)
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         rng = np.random.default_rng([SEED, 2, start])
         pairs = len(rows[part])
         strain = _strain(rows[part], drawn.approximant)
-        signal = _whitened(rows[part], spectra[part], opened.asd)
+        signal = _whitened(rows[part], spectra[part], asd)
         recorded = noise(rng, 2 * pairs)
         raw = recorded[:pairs] + strain, recorded[pairs:]
         scores["raw"].append(_halves(model, *raw))
@@ -129,3 +148,9 @@ def _compared(logits):
     found = {f"{name}/roc_auc": row["roc_auc"] for name, row in keyed.items()}
     found["whitened/difference"] = keyed["whitened"]["difference"]
     return Measured(pd.DataFrame(rows), found)
+
+
+if __name__ == "__main__":
+    trained = keras.models.load_model(sys.argv[1])
+    found = judge(trained, population(Data().population), SIGNALS)
+    sys.stdout.write(standings.markdown(standings.readable(found.table)) + "\n")

@@ -57,6 +57,7 @@ def refused(store, monkeypatch, tmp_path, caplog):
         ({"depth": "abc"}, "depth must be a whole number; received abc"),
         ({"frontend": "cqt"}, "must be one of waveform, spectrogram; received cqt"),
         ({"data": "/no/such"}, "there is no folder /no/such"),
+        ({"trials": "few"}, "trials must be a whole number; received few"),
         ({"trials": "-1"}, "trials must be from 0 to 10000; received -1"),
         ({"samples": "many"}, "samples must be a whole number; received many"),
         ({"colour": "red"}, "unrecognized arguments: --colour red"),
