@@ -77,8 +77,8 @@ def distributions(signals):
         axis.grid(color="#dddddd", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend()
-    count = min(map(len, signals.values()))
-    figure.suptitle(f"Simulated signals, {count:,} or more of each population")
+    counts = ", ".join(f"{len(table):,} of {n}" for n, table in signals.items())
+    figure.suptitle(f"Simulated signals: {counts}")
     return figure
 
 

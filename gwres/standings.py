@@ -192,7 +192,8 @@ def readable(found):
             continue
         heading = HEADINGS.get(name, name)
         if name.startswith("roc_auc_snr_"):
-            heading = "SNR " + name.removeprefix("roc_auc_snr_").replace("_", " to ")
+            low, high = name.removeprefix("roc_auc_snr_").split("_")
+            heading = f"SNR {low} " + ("up" if high == "up" else f"to {high}")
         shown[heading] = [_text(value, name) for value in found[name]]
         if name == "roc_auc" and "roc_auc_low" in found:
             ends = zip(found["roc_auc_low"], found["roc_auc_high"])

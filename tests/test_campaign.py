@@ -1,5 +1,8 @@
 """An experiment trains what is not finished, goes on after failures, and compares."""
 
+import os
+import signal
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ from gwres import campaign, experiment, jobs, tracking
 from gwres.errors import InputError
 from tests.test_standings import predictions
 
+START = campaign._start
 SMALL = {"depth": 16, "bank": 48, "judged": 40, "psd_windows": 40}
 
 
@@ -162,3 +166,17 @@ def test_a_measurement_is_logged(lab, monkeypatch):
     run_id = active.info.run_id
     assert mlflow.get_run(run_id).data.metrics == {"g2net/roc_auc": 0.85}
     assert lab.table(run_id).loc["g2net", "roc_auc"] == 0.85
+
+
+def dies(name, main, argv):
+    """Stands for `entry.run` in a process that is killed for its memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_member_that_is_killed_is_failed_and_says_so(lab):
+    with tracking.run("experiment"):
+        run_id = tracking.nested("a", {tracking.MEMBER: "digest"})
+        assert not START(run_id, experiment.Member(lab.base), dies)
+    run = mlflow.get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert "exit code -9" in run.data.tags["gwres.error"]
