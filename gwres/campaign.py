@@ -38,8 +38,10 @@ def run(name, smoke, begin):
         ChildProcessError: some members failed; the others are finished.
     """
     kind, content = experiment.load(name, smoke)
+    name = f"{name}-smoke" if smoke else name
     with _alone(name):
-        tracking.amend(tracking.present(), {NAME: name, HOST: platform.node()})
+        tags = {NAME: name, HOST: platform.node(), "mlflow.runName": name}
+        tracking.amend(tracking.present(), tags)
         if kind == "measure":
             _measure(content())
         else:

@@ -23,8 +23,8 @@ def test_members_are_nested_runs_and_one_that_fails_stops_no_other(project):
     assert "member 2 of 2, good" in output
     assert "1 of 2 members failed: bad" in output
     runs = {run.info.run_name: run for run in project.runs(parents=False)}
-    assert set(runs) == {"experiment", "bad", "good"}
-    parent, good = runs.pop("experiment"), runs["good"]
+    assert set(runs) == {"two-smoke", "bad", "good"}
+    parent, good = runs.pop("two-smoke"), runs["good"]
     assert parent.info.status == "FAILED"
     for run in runs.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
