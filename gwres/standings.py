@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 
 from gwres import evaluate, metrics
@@ -144,13 +145,16 @@ def differences(pairs):
 def spread(found):
     """Mean and spread over seeds, and the difference to the first of the groups.
 
+    The mean's interval is Student's over the seeds: it holds the chance of training,
+    which DeLong's, of one network, does not.
+
     Args:
         found: `table` of members whose names end with their seed.
 
     Returns:
-        DataFrame of columns name, seeds, roc_auc, deviation, difference, error: the
-        standard error of the mean difference, paired by seed. None has less than two
-        seeds.
+        DataFrame of columns name, seeds, roc_auc, its roc_auc_low and roc_auc_high,
+        deviation, difference, error: the standard error of the mean difference, paired
+        by seed. None has less than two seeds.
     """
     parts = found["name"].str.rpartition(" seed ")
     areas = found.assign(name=parts[0], seed=parts[2])[found["name"] != parts[2]]
@@ -162,14 +166,17 @@ def spread(found):
         apart = (areas[name] - areas[order[0]]).dropna()
         if len(own) < 2:
             continue
+        half = t.ppf((1 + metrics.LEVEL) / 2, len(own) - 1) * own.sem()
         rows.append(
             {
                 "name": name,
                 "seeds": len(own),
                 "roc_auc": own.mean(),
+                "roc_auc_low": own.mean() - half,
+                "roc_auc_high": own.mean() + half,
                 "deviation": own.std(),
                 "difference": apart.mean(),
-                "error": apart.std() / np.sqrt(max(len(apart), 1)),
+                "error": apart.sem(),
             }
         )
     return pd.DataFrame(rows)

@@ -115,6 +115,10 @@ def test_spread_over_seeds_is_paired():
     assert list(found["name"]) == ["default", "wide"]
     assert found["deviation"].tolist() == pytest.approx([0.02, 0.02])
     assert found["difference"].tolist() == pytest.approx([0, 0.01])
+    # Student's 97.5% quantile of two degrees of freedom is 4.303.
+    half = 4.303 * 0.02 / np.sqrt(3)
+    assert found["roc_auc_high"][0] == pytest.approx(0.82 + half, abs=1e-5)
+    assert found["roc_auc_low"][1] == pytest.approx(0.83 - half, abs=1e-5)
     assert found["error"].tolist() == pytest.approx([0, 0], abs=1e-12)
     alone = pd.DataFrame({"name": ["a", "b"], "roc_auc": [0.5, 0.6]})
     assert not len(standings.spread(alone))
