@@ -10,7 +10,7 @@ Time: see the table; result: README.md.
 from gwres import experiment
 from gwres.models.classifier import FRONTENDS
 
-SAMPLES = 400_000  # windows that each member is trained on
+SAMPLES = 200_000  # windows that each member is trained on
 TRIALS = 0  # finished trials of each member's study; 0 takes the settings below
 # Where 1-D and 2-D networks of a depth differ, the front end is named too.
 TUNED = {

@@ -154,10 +154,11 @@ def _start(run_id, member, begin):
         process.join()
         tracking.amend(run_id, {}, "KILLED")
         raise
-    if tracking.found(run_id).info.status not in ("FINISHED", "FAILED"):
+    status = tracking.found(run_id).info.status
+    if status not in ("FINISHED", "FAILED"):
         error = f"its process ended with exit code {process.exitcode}"
         tracking.amend(run_id, {"gwres.error": error}, "FAILED")
-    return process.exitcode == 0
+    return status == "FINISHED"
 
 
 def _member(environment, member, begin):
@@ -194,18 +195,17 @@ def _report(members, done, failed, tables, opened, last):
         }
     own = standings.table(rows)
     logged = {"spread": standings.spread(own)}
-    compared = []
-    for data, windows in opened.items():
-        together = {
-            name: tables[name] for name in done if members[name].recipe.data == data
-        }
-        if together:
-            suffix = f", {data.population}" if len(opened) > 1 else ""
-            recipe = members[next(iter(together))].recipe
-            classical = jobs.baseline(recipe, windows)
-            more, pairs = _together(together, own, classical, suffix)
-            rows |= more
-            compared.append(standings.differences(pairs))
+    groups, compared = {}, []
+    for called in done:
+        judged = opened[members[called].recipe.data].name
+        groups.setdefault(judged, {})[called] = tables[called]
+    for judged, together in groups.items():
+        recipe = members[next(iter(together))].recipe
+        classical = jobs.baseline(recipe, opened[recipe.data])
+        suffix = f", {judged}" if len(groups) > 1 else ""
+        more, pairs = _together(together, own, classical, suffix)
+        rows |= more
+        compared.append(standings.differences(pairs))
     rows |= {name: {"run": f"FAILED: {run_id}"} for name, run_id in failed.items()}
     logged = {"table": standings.table(rows), **logged}
     logged["differences"] = pd.concat(compared)

@@ -149,6 +149,20 @@ def test_another_experiments_run_is_used_where_it_is(lab):
     )
 
 
+def test_members_of_other_windows_have_a_filter_and_a_stack_of_their_own(
+    lab, monkeypatch
+):
+    few = experiment.Member(lab.base.vary({"judged": 20}))
+    members = {"many": experiment.Member(lab.base), "few": few}
+    monkeypatch.setattr(experiment, "load", lambda *_: ("runs", members))
+    with tracking.run("experiment") as active:
+        campaign.run("mixed", False, None)
+    names = list(lab.table(active.info.run_id).index)
+    assert names[:2] == ["many", "few"]
+    assert [name.partition(",")[0] for name in names[2:]] == ["matched filter"] * 2
+    assert len(set(names)) == 4
+
+
 def test_one_experiment_runs_once_at_a_time(lab):
     with tracking.run("experiment"), campaign._alone("test"):
         with pytest.raises(InputError, match="test is being run already"):
