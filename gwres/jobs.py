@@ -98,17 +98,17 @@ def _judge(recipe, opened, trained, out):
     lists = {"Cost": cost, "Settings": recipe.flat()}
     metrics, notes = cost, []
     if len(tables["holdout"]):
-        baseline = _baseline(recipe, opened)
+        classical = baseline(recipe, opened)
         found, notes = evaluate.summary(tables["holdout"])
-        classical, _ = evaluate.summary(baseline, "matched_filter")
-        areas = {k: v for k, v in classical.items() if "roc_auc" in k}
+        beside, _ = evaluate.summary(classical, "matched_filter")
+        areas = {k: v for k, v in beside.items() if "roc_auc" in k}
         metrics = cost | found | areas
         evaluate.report(
             out,
             recipe.name,
             tables["holdout"],
             trained.history,
-            baseline,
+            classical,
             example(opened),
             lists,
         )
@@ -119,7 +119,7 @@ def _judge(recipe, opened, trained, out):
     _tell(metrics)
 
 
-def _baseline(recipe, opened):
+def baseline(recipe, opened):
     """The holdout scored by the matched filter: predictions of the same rows."""
     holdout = opened.judged["holdout"]
     drawn = population(recipe.data.population)

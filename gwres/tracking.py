@@ -23,6 +23,7 @@ from gwres.strain import SHAPE
 
 log = logging.getLogger(__name__)
 EXPERIMENT = "gwres"
+MEMBER = "gwres.member"  # tag: what a member of an experiment is made from
 # What a logged model needs to answer, no more: the network, not the simulation.
 SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
 
@@ -42,12 +43,20 @@ def run(name):
     ):
         mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(log_system_metrics=False) as active:
-        mlflow.set_tags({"mlflow.runName": name, **_provenance()})
+        _call(name)
+        mlflow.set_tags(_provenance())
         try:
             yield active
         except BaseException as error:
             mlflow.set_tag("gwres.error", f"{type(error).__name__}: {error}"[:5000])
             raise
+
+
+def _call(name):
+    """Name the present run, unless an experiment has named it."""
+    run = mlflow.active_run()
+    if MEMBER not in run.data.tags:
+        mlflow.set_tag("mlflow.runName", name)
 
 
 def _provenance():
@@ -83,9 +92,9 @@ def recipe(chosen):
         {
             "gwres.depth": chosen.model.depth,
             "gwres.frontend": chosen.frontend,
-            "mlflow.runName": chosen.name,
         }
     )
+    _call(chosen.name)
 
 
 def corpus(opened, source):
@@ -252,3 +261,77 @@ def finish(metrics, notes, folder, model, example):
     """
     result(metrics, notes, folder)
     classifier(model, example)
+
+
+def runs(tags):
+    """Runs of the present run's experiment that have all of the tags, latest first.
+
+    Returns:
+        list of mlflow.entities.Run.
+    """
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    here = [mlflow.active_run().info.experiment_id]
+    latest = ["attributes.start_time DESC"]
+    return list(mlflow.MlflowClient().search_runs(here, where, order_by=latest))
+
+
+def present():
+    """The id of the present run."""
+    return mlflow.active_run().info.run_id
+
+
+def found(run_id):
+    """The mlflow.entities.Run of that id, as it is now."""
+    return mlflow.get_run(run_id)
+
+
+def nested(name, tags):
+    """Make a run below the present one, for another process to begin.
+
+    Returns:
+        Its id.
+    """
+    made = mlflow.start_run(nested=True, run_name=name, tags=tags)
+    mlflow.end_run("SCHEDULED")
+    return made.info.run_id
+
+
+def amend(run_id, tags, status=None):
+    """Set tags of any run, take away those that are None, and end it if so told."""
+    client = mlflow.MlflowClient()
+    before = client.get_run(run_id).data.tags
+    for key, value in tags.items():
+        if value is not None:
+            client.set_tag(run_id, key, value)
+        elif key in before:
+            client.delete_tag(run_id, key)
+    if status:
+        client.set_terminated(run_id, status)
+
+
+def environment(run_id):
+    """What a process must find in its environment to begin the run of that id."""
+    return {
+        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
+        "MLFLOW_EXPERIMENT_ID": mlflow.active_run().info.experiment_id,
+        "MLFLOW_RUN_ID": run_id,
+    }
+
+
+def predictions(run_id):
+    """A run's predictions: dict of split to DataFrame."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path="predictions", dst_path=folder
+        )
+        files = sorted(Path(path).glob("*.parquet"))
+        return {file.stem: pd.read_parquet(file) for file in files}
+
+
+def show(metrics, texts, figures):
+    """Log numbers by name, and files of text and figures by artifact path."""
+    mlflow.log_metrics({key: float(value) for key, value in metrics.items()})
+    for path, text in texts.items():
+        mlflow.log_text(text, path)
+    for path, figure in figures.items():
+        mlflow.log_figure(figure, path)

@@ -31,12 +31,15 @@ class Live:
         loud: how much louder signals are at the start.
         ease: the share of training after which signals are as loud as they are.
         drop: probability that a detector is missing, each.
+        permute: whether a batch's labels are shuffled, so that there is nothing to be
+            learned: a network that learns all the same has seen what it should not.
     """
 
     batch: int = 64
     loud: float = 3.0
     ease: float = 0.4
     drop: float = 0.05
+    permute: bool = False
 
     def __post_init__(self):
         within("batch", self.batch, 2, 65_536)
@@ -124,12 +127,11 @@ def live(spectra, population, asd, config, seed, steps, first=0):
             rng = np.random.default_rng([seed, step])
             factor = loudness(step, steps, config)
             key = rng.integers(2**31, size=2, dtype=np.int32)
-            yield (
-                key,
-                *_draws(rng, population, len(spectra), pairs, factor, config.drop),
-            )
+            pairing = _draws(rng, population, len(spectra), pairs, factor, config.drop)
+            told = rng.permutation(labels) if config.permute else labels
+            yield key, *pairing, told
 
-    def batch(key, index, response, arrival, present):
+    def batch(key, index, response, arrival, present, told):
         window = START, WHITENED_SAMPLES
         shape = pairs, len(DETECTORS), len(frequencies), 2
         normals = tf.random.stateless_normal(shape, key)
@@ -137,7 +139,7 @@ def live(spectra, population, asd, config, seed, steps, first=0):
         chosen = tf.cast(tf.gather(spectra, index), tf.float32)
         signal = respond(chosen, response, arrival, gains, frequencies, *window)
         both = tf.concat([noise + signal, noise], axis=0)
-        return both * tf.tile(present, (2, 1))[:, None], labels
+        return both * tf.tile(present, (2, 1))[:, None], told
 
     detectors = len(DETECTORS)
     signature = (
@@ -146,6 +148,7 @@ def live(spectra, population, asd, config, seed, steps, first=0):
         tf.TensorSpec((pairs, detectors, 2), tf.float32),
         tf.TensorSpec((pairs, detectors), tf.float32),
         tf.TensorSpec((pairs, detectors), tf.float32),
+        tf.TensorSpec(labels.shape, tf.float32),
     )
     dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
     return dataset.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
@@ -165,7 +168,7 @@ def packed(windows, labels, config, seed, steps, first=0):
     Args:
         windows: float16 memory map (n, 2048, 3), whitened.
         labels: (n,), 0 or 1.
-        config: a `Live`, of which `batch` and `drop` count.
+        config: a `Live`, of which `batch`, `drop` and `permute` count.
         seed: of everything drawn.
         steps: batches in the whole training.
         first: the step to begin with.
@@ -190,16 +193,14 @@ def packed(windows, labels, config, seed, steps, first=0):
             chosen = np.concatenate(chosen)
             rng = np.random.default_rng([seed, step, 1])
             present = _present(rng, config.batch, config.drop)
+            sign = rng.choice([-1.0, 1.0], config.batch).astype(np.float32)
+            swap = rng.integers(2, size=config.batch).astype(np.float32)
+            shift = rng.integers(-SHIFT, SHIFT + 1, config.batch).astype(np.int32)
+            told = labels[chosen].astype(np.float32)[:, None]
+            told = rng.permutation(told) if config.permute else told
             # Mapped anew, so that pages once read do not stay resident.
             mapped = np.load(windows.filename, mmap_mode="r")
-            yield (
-                mapped[chosen].astype(np.float32),
-                labels[chosen].astype(np.float32)[:, None],
-                rng.choice([-1.0, 1.0], config.batch).astype(np.float32),
-                rng.integers(2, size=config.batch).astype(np.float32),
-                rng.integers(-SHIFT, SHIFT + 1, config.batch).astype(np.int32),
-                present,
-            )
+            yield mapped[chosen].astype(np.float32), told, sign, swap, shift, present
 
     batch = (config.batch,)
     signature = (

@@ -30,13 +30,14 @@ def read(argv, description, **own):
         InputError: an unknown option, or a value not of its type.
     """
     parser = _Parser(description=description, allow_abbrev=False)
-    for name, (kind, default) in own.items():
-        parser.add_argument(
-            f"--{name}",
-            default=default,
-            type=lambda text, name=name, kind=kind: parse(name, kind, text),
-        )
-    return vars(parser.parse_args(argv))
+    for name, (_, default) in own.items():
+        parser.add_argument(f"--{name}", default=default)
+    found = vars(parser.parse_args(argv))
+    # Not by argparse, which would hide what was wrong with the value.
+    for name, (kind, _) in own.items():
+        if isinstance(found[name], str):
+            found[name] = parse(name, kind, found[name])
+    return found
 
 
 def recipe(argv, description, **own):

@@ -82,16 +82,30 @@ def signal(population, rng):
     truth, both = waveforms.draw(population, rng, SAMPLE_RATE / 2)
     extrinsic = population.draw(rng, 1, EXTRINSIC)
     truth |= {name: float(values[0]) for name, values in extrinsic.items()}
-    sky = extrinsic["ra"], extrinsic["dec"]
-    response = patterns(*sky, extrinsic["psi"])[0] @ both
+    strain, snrs = record(truth, both)
+    truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
+    return strain, truth
+
+
+def record(truth, both):
+    """What the three detectors record of a binary.
+
+    Args:
+        truth: dict of `EXTRINSIC` names to floats.
+        both: its polarisations up to half of `SAMPLE_RATE`, as
+            `waveforms.polarisations` gives them.
+
+    Returns:
+        (float64 strain of shape (3, 4096), optimal SNRs (3,)).
+    """
+    sky = np.array([truth["ra"]]), np.array([truth["dec"]])
+    response = patterns(*sky, np.array([truth["psi"]]))[0] @ both
     response *= waveforms.REFERENCE_MPC / truth["luminosity_distance"]
     arrival = truth["merger_time"] + delays(*sky)[0]
     frequencies = np.arange(both.shape[1]) * waveforms.STEP_HZ
     shifted = response * np.exp(-2j * np.pi * frequencies * arrival[:, None])
     strain = np.fft.irfft(shifted)[:, :SAMPLES] * SAMPLE_RATE
-    snrs = optimal_snr(response, frequencies)
-    truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
-    return strain, truth
+    return strain, optimal_snr(response, frequencies)
 
 
 def optimal_snr(response, frequencies):

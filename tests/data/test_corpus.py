@@ -40,6 +40,21 @@ def test_batches_go_on_exactly_where_they_stopped(kind, request):
     assert np.abs(other[0][0] - whole[0][0]).max() > 0.1
 
 
+@pytest.mark.parametrize("kind", ["live", "packed"])
+def test_permuted_labels_leave_the_windows_as_they_are(kind, request):
+    opened = request.getfixturevalue(kind)
+    plain = taken(opened.batches(Live(batch=16), 5, 6))
+    permuted = taken(opened.batches(Live(batch=16, permute=True), 5, 6))
+    again = taken(opened.batches(Live(batch=16, permute=True), 5, 6, first=3))
+    for (x, y), (same, told) in zip(plain, permuted, strict=True):
+        np.testing.assert_array_equal(x, same)
+        assert told.sum() == y.sum()
+    moved = [(y != told).mean() for (_, y), (_, told) in zip(plain, permuted)]
+    assert 0.2 < np.mean(moved) < 0.8
+    for (_, told), (_, once_more) in zip(permuted[3:], again, strict=True):
+        np.testing.assert_array_equal(told, once_more)
+
+
 def test_live_pairs_share_their_noise(live):
     x, y = taken(live.batches(Live(batch=32, drop=0.0), 1, 1))[0]
     assert x.shape == (32, 2048, 3)

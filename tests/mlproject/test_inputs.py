@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gwres.mlproject import entry, main, simulate, train
+from gwres.mlproject import entry, experiment, main, simulate, train
 from gwres.simulate import dataset
 from gwres.simulate.population import POPULATIONS
 
@@ -60,6 +60,7 @@ def refused(store, monkeypatch, tmp_path, caplog):
             "templates, waveform, spectrogram; received cqt",
         ),
         ({"data": "/no/such"}, "there is no folder /no/such"),
+        ({"trials": "few"}, "trials must be a whole number; received few"),
         ({"trials": "-1"}, "trials must be from 0 to 10000; received -1"),
         ({"samples": "many"}, "samples must be a whole number; received many"),
         ({"colour": "red"}, "unrecognized arguments: --colour red"),
@@ -95,6 +96,13 @@ def test_a_bad_file_fails_the_run_by_name(refused, simulated, tmp_path, bad):
     said = refused(train, {"data": str(spoiled), "depth": "16", "width": "2"})
     assert ".npy" in said
     assert ("NaN" if bad == "nan" else "truncated") in said
+
+
+def test_experiment_lists_the_names_there_are(refused):
+    said = refused(experiment, {"name": "depth"})
+    assert "name must be one of depths, leakage," in said
+    assert "received depth" in said
+    assert "smoke must be true or false" in refused(experiment, {"smoke": "yes"})
 
 
 def test_simulate_refuses_what_it_cannot_write(refused, tmp_path):

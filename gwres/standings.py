@@ -1,0 +1,234 @@
+"""The table of an experiment: its members beside the matched filter, and stacked."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+from sklearn.linear_model import LogisticRegression
+
+from gwres import evaluate, metrics
+
+FILTER = "matched filter"
+HEADINGS = {
+    "parameters": "parameters",
+    "core_seconds": "core-s",
+    "roc_auc": "ROC-AUC",
+    "tpr_at_fpr_0.01": "TPR at FPR 0.01",
+    "tpr_at_fpr_0.001": "TPR at FPR 0.001",
+    "val_roc_auc": "validation",
+}
+
+
+def row(tables):
+    """What the predictions of one scorer show.
+
+    Args:
+        tables: dict of split to predictions; "validation" may be missing.
+
+    Returns:
+        dict of metrics by the names of `evaluate.summary` without their prefix, with
+        val_roc_auc.
+    """
+    found, _ = evaluate.summary(tables["holdout"])
+    found = {name.partition("/")[2]: value for name, value in found.items()}
+    validation = tables.get("validation")
+    if validation is not None and validation["label"].nunique() == 2:
+        area = metrics.roc_auc(validation["label"], validation["logit"])
+        found["val_roc_auc"] = area.value
+    return found
+
+
+def varied(recipes):
+    """Settings that are not the same in all recipes.
+
+    Args:
+        recipes: dict of name to `Recipe`.
+
+    Returns:
+        dict of name to dict of depth, front end and whatever else varies but the seed.
+    """
+    flats = {name: recipe.flat() for name, recipe in recipes.items()}
+    keys = {"model.depth": "depth", "frontend": "frontend"}
+    for key in next(iter(flats.values())):
+        values = {str(flat[key]) for flat in flats.values()}
+        if len(values) > 1 and key != "fit.seed":
+            keys.setdefault(key, key.rpartition(".")[2])
+    return {
+        name: {short: flat[key] for key, short in keys.items()}
+        for name, flat in flats.items()
+    }
+
+
+def table(rows):
+    """Rows by name as a DataFrame, one column per metric that any of them has."""
+    named = [{"name": name} | found for name, found in rows.items()]
+    return pd.DataFrame(named)
+
+
+def stacked(members):
+    """What all members say together, on the holdout.
+
+    Their logits are averaged; and weighed by a logistic regression that sees the stack
+    split alone.
+
+    Args:
+        members: dict of name to dict of split to predictions, of the same windows.
+
+    Returns:
+        dict of "mean of logits" and "stacked" to predictions of the holdout.
+
+    Raises:
+        InputError: the members' windows differ.
+    """
+    first = next(iter(members.values()))
+
+    def logits(split):
+        aligned = [evaluate.align(first[split], m[split]) for m in members.values()]
+        return np.column_stack([rows["logit"] for rows in aligned])
+
+    together = {"mean of logits": logits("holdout").mean(axis=1)}
+    labels = first["stack"]["label"]
+    if labels.nunique() == 2:
+        combine = fitted(logits("stack"), labels)
+        together["stacked"] = combine(logits("holdout"))
+    return {name: first["holdout"].assign(logit=x) for name, x in together.items()}
+
+
+def fitted(logits, labels):
+    """A logistic regression on standardised logits, none of which may count against.
+
+    Args:
+        logits: (n, members).
+        labels: (n,), 0 or 1.
+
+    Returns:
+        Function of logits (m, members) to their combination (m,).
+    """
+    mean, deviation = logits.mean(axis=0), logits.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    kept = np.arange(logits.shape[1])
+    while True:
+        regression = LogisticRegression().fit(
+            (logits[:, kept] - mean[kept]) / deviation[kept], labels
+        )
+        good = regression.coef_[0] >= 0
+        if good.all() or good.sum() < 1:
+            break
+        kept = kept[good]
+
+    def combine(others):
+        return regression.decision_function(
+            (others[:, kept] - mean[kept]) / deviation[kept]
+        )
+
+    return combine
+
+
+def differences(pairs):
+    """Paired differences in area of predictions of the same windows.
+
+    Args:
+        pairs: dict of (name, name of what it is held against) to two predictions.
+
+    Returns:
+        DataFrame of columns name, against, difference, low, high, p.
+    """
+    rows = []
+    for (name, against), (ours, theirs) in pairs.items():
+        found = evaluate.compare(ours, theirs)
+        ends = {"low": found.low, "high": found.high, "p": found.p}
+        rows.append(
+            {"name": name, "against": against, "difference": found.value} | ends
+        )
+    return pd.DataFrame(rows)
+
+
+def spread(found):
+    """Mean and spread over seeds, and the difference to the first of the groups.
+
+    The mean's interval is Student's over the seeds: it holds the chance of training,
+    which DeLong's, of one network, does not.
+
+    Args:
+        found: `table` of members whose names end with their seed.
+
+    Returns:
+        DataFrame of columns name, seeds, roc_auc, its roc_auc_low and roc_auc_high,
+        deviation, difference, error: the standard error of the mean difference, paired
+        by seed. None has less than two seeds.
+    """
+    parts = found["name"].str.rpartition(" seed ")
+    areas = found.assign(name=parts[0], seed=parts[2])[found["name"] != parts[2]]
+    areas = areas.pivot(index="seed", columns="name", values="roc_auc")
+    rows = []
+    order = [name for name in dict.fromkeys(parts[0]) if name]
+    for name in order:
+        own = areas[name].dropna()
+        apart = (areas[name] - areas[order[0]]).dropna()
+        if len(own) < 2:
+            continue
+        half = t.ppf((1 + metrics.LEVEL) / 2, len(own) - 1) * own.sem()
+        rows.append(
+            {
+                "name": name,
+                "seeds": len(own),
+                "roc_auc": own.mean(),
+                "roc_auc_low": own.mean() - half,
+                "roc_auc_high": own.mean() + half,
+                "deviation": own.std(),
+                "difference": apart.mean(),
+                "error": apart.sem(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# What the columns of measured numbers begin with.
+MEASURED = ("roc_auc", "tpr_", "val_", "difference", "low", "high", "dev", "err")
+HIDDEN = ("roc_auc_low", "roc_auc_high", "partial_auc_0.01", "accuracy", "brier")
+
+
+def readable(found):
+    """A table's numbers as they are read: rounded, with their interval.
+
+    Returns:
+        DataFrame of text.
+    """
+    shown = pd.DataFrame(index=found.index)
+    for name in found:
+        if name in HIDDEN:
+            continue
+        heading = HEADINGS.get(name, name)
+        if name.startswith("roc_auc_snr_"):
+            low, high = name.removeprefix("roc_auc_snr_").split("_")
+            heading = f"SNR {low} " + ("up" if high == "up" else f"to {high}")
+        shown[heading] = [_text(value, name) for value in found[name]]
+        if name == "roc_auc" and "roc_auc_low" in found:
+            ends = zip(found["roc_auc_low"], found["roc_auc_high"])
+            shown[heading] += [
+                "" if pd.isna(low) else f" ({low:.4f} to {high:.4f})"
+                for low, high in ends
+            ]
+    return shown
+
+
+def _text(value, name):
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return ""
+    if name == "core_seconds":
+        return f"{value:,.0f}"
+    if not isinstance(value, float):
+        return str(value)
+    if name == "p":
+        return f"{value:.2g}"
+    if name.startswith(MEASURED):
+        return f"{value:.4f}" if abs(value) >= 1e-3 or not value else f"{value:.1e}"
+    # A setting, or a count that missing neighbours made a float.
+    return f"{value:,.6g}"
+
+
+def markdown(found):
+    """A table of text in Markdown."""
+    lines = [list(found), ["---"] * len(found.columns), *found.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

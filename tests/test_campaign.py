@@ -1,0 +1,196 @@
+"""An experiment trains what is not finished, goes on after failures, and compares."""
+
+import os
+import signal
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwres import campaign, experiment, jobs, tracking
+from gwres.errors import InputError
+from tests.test_standings import predictions
+
+START = campaign._start
+SMALL = {"depth": 16, "bank": 48, "judged": 40, "psd_windows": 40}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def lab(store, tmp_path, monkeypatch, serial, request):
+    """A store, and members whose training is replaced by predictions at once."""
+    monkeypatch.chdir(store)
+    mlflow.set_tracking_uri(f"sqlite:///{store / 'mlflow.db'}")
+
+    class Lab:
+        started, failing = [], set()
+
+        def start(self, run_id, member, begin):
+            """Do what a member's process does to its run."""
+            called = tracking.found(run_id).info.run_name
+            self.started.append((called, run_id))
+            with mlflow.start_run(run_id, nested=True):
+                cost = {"cost/parameters": 10, "cost/train_core_seconds": 1.5}
+                mlflow.log_metrics(cost)
+                made = predictions(member.recipe.fit.seed, 2.0)
+                for split, table in made.items():
+                    table.to_parquet(tmp_path / f"{split}.parquet")
+                    path = str(tmp_path / f"{split}.parquet")
+                    mlflow.log_artifact(path, "predictions")
+                if called in self.failing:
+                    mlflow.end_run("FAILED")
+                    return False
+            return True
+
+        def run(self, names, name=request.node.name):
+            """Run an experiment of members of these names, and give its run's id."""
+            members = {
+                called: experiment.Member(self.base.vary({"seed": seed}))
+                for seed, called in enumerate(names)
+            }
+            monkeypatch.setattr(experiment, "load", lambda *_: ("runs", members))
+            before = len(self.started)
+            with tracking.run("experiment") as active:
+                self.last = active.info.run_id
+                try:
+                    campaign.run(name, False, None)
+                finally:
+                    self.new = [called for called, _ in self.started[before:]]
+            return self.last
+
+        def children(self, parent):
+            where = f"tags.`mlflow.parentRunId` = '{parent}'"
+            found = mlflow.search_runs(
+                experiment_names=["gwres"], filter_string=where, output_format="list"
+            )
+            return {run.info.run_name: run for run in found}
+
+        def table(self, parent, name="table"):
+            path = mlflow.artifacts.download_artifacts(
+                run_id=parent, artifact_path=f"{name}.csv"
+            )
+            return pd.read_csv(path).set_index("name")
+
+    made = Lab()
+    # No test finds the runs of another.
+    made.base = experiment.Recipe().vary(SMALL | {"samples": len(request.node.name)})
+    monkeypatch.setattr(campaign, "_start", made.start)
+    classical = predictions(99, 1.2)["holdout"]
+    monkeypatch.setattr(jobs, "baseline", lambda *_: classical)
+    yield made
+    mlflow.set_tracking_uri(None)
+
+
+def test_finished_members_are_found_and_one_parent_shows_all(lab):
+    first = lab.run(["a", "b"])
+    assert lab.new == ["a", "b"]
+    assert set(lab.children(first)) == {"a", "b"}
+    second = lab.run(["a", "b", "c"])
+    assert lab.new == ["c"]
+    assert set(lab.children(second)) == {"a", "b", "c"}
+    assert not lab.children(first)
+    assert tracking_tags(first)["gwres.continued_by"] == second
+    table = lab.table(second)
+    together = ["matched filter", "mean of logits", "stacked"]
+    assert list(table.index) == ["a", "b", "c", *together]
+    assert table["parameters"].notna().sum() == 3
+    assert table["tpr_at_fpr_0.001"].between(0, 1).all()
+    compared = lab.table(second, "differences").reset_index()
+    pairs = set(zip(compared["name"], compared["against"]))
+    best = table["val_roc_auc"].idxmax()
+    assert {("stacked", "matched filter"), ("stacked", best)} <= pairs
+    assert {(best, "matched filter"), ("mean of logits", best)} <= pairs
+
+
+def tracking_tags(run_id):
+    return mlflow.get_run(run_id).data.tags
+
+
+def test_a_failed_member_leaves_the_others_and_is_tried_again(lab):
+    lab.failing = {"b"}
+    with pytest.raises(ChildProcessError, match="1 of 3 members failed: b"):
+        lab.run(["a", "b", "c"])
+    first = lab.last
+    assert mlflow.get_run(first).info.status == "FAILED"
+    assert lab.new == ["a", "b", "c"]
+    table = lab.table(first)
+    assert table.loc["b", "run"].startswith("FAILED: ")
+    assert np.isnan(table.loc["b", "roc_auc"])
+    assert table.loc["c", "roc_auc"] > 0.5
+    lab.failing = set()
+    second = lab.run(["a", "b", "c"])
+    assert lab.new == ["b"]
+    runs = {run_id for called, run_id in lab.started if called == "b"}
+    assert len(runs) == 1, "the run of the failed member goes on"
+    assert {r.info.status for r in lab.children(second).values()} == {"FINISHED"}
+
+
+def test_a_killed_parent_is_closed_by_the_next(lab):
+    first = lab.run(["a"])
+    mlflow.MlflowClient().update_run(first, "RUNNING")
+    second = lab.run(["a"])
+    assert mlflow.get_run(first).info.status == "KILLED"
+    assert set(lab.children(second)) == {"a"}
+
+
+def test_another_experiments_run_is_used_where_it_is(lab):
+    first = lab.run(["a", "b"], "one")
+    second = lab.run(["other name"], "two")
+    assert lab.new == []
+    assert set(lab.children(first)) == {"a", "b"}
+    assert (
+        lab.table(second).loc["other name", "run"]
+        == lab.children(first)["a"].info.run_id
+    )
+
+
+def test_members_of_other_windows_have_a_filter_and_a_stack_of_their_own(
+    lab, monkeypatch
+):
+    few = experiment.Member(lab.base.vary({"judged": 20}))
+    members = {"many": experiment.Member(lab.base), "few": few}
+    monkeypatch.setattr(experiment, "load", lambda *_: ("runs", members))
+    with tracking.run("experiment") as active:
+        campaign.run("mixed", False, None)
+    names = list(lab.table(active.info.run_id).index)
+    assert names[:2] == ["many", "few"]
+    assert [name.partition(",")[0] for name in names[2:]] == ["matched filter"] * 2
+    assert len(set(names)) == 4
+
+
+def test_one_experiment_runs_once_at_a_time(lab):
+    with tracking.run("experiment"), campaign._alone("test"):
+        with pytest.raises(InputError, match="test is being run already"):
+            campaign._alone("test")
+        with campaign._alone("another"):
+            pass
+
+
+def test_a_measurement_is_logged(lab, monkeypatch):
+    table = pd.DataFrame({"name": ["g2net"], "roc_auc": [0.85]})
+    measured = experiment.Measured(table, {"g2net/roc_auc": 0.85})
+    monkeypatch.setattr(experiment, "load", lambda *_: ("measure", lambda: measured))
+    with tracking.run("experiment") as active:
+        campaign.run("populations", False, None)
+    run_id = active.info.run_id
+    assert mlflow.get_run(run_id).data.metrics == {"g2net/roc_auc": 0.85}
+    assert lab.table(run_id).loc["g2net", "roc_auc"] == 0.85
+
+
+def dies(name, main, argv):
+    """Stands for `entry.run` in a process that is killed for its memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_member_that_is_killed_is_failed_and_says_so(lab):
+    with tracking.run("experiment"):
+        run_id = tracking.nested("a", {tracking.MEMBER: "digest"})
+        assert not START(run_id, experiment.Member(lab.base), dies)
+    run = mlflow.get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert "exit code -9" in run.data.tags["gwres.error"]

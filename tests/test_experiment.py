@@ -1,0 +1,69 @@
+"""The files of experiments/: each is found, and names recipes that can be built."""
+
+import ast
+
+import pytest
+
+from gwres import experiment
+from gwres.errors import InputError
+from gwres.experiment import SMOKE, Member
+from gwres.recipe import Recipe
+
+NAMES = experiment.names()
+
+
+def test_every_file_is_an_experiment():
+    assert {"depths", "recipe", "seeds", "leakage", "populations"} <= set(NAMES)
+    assert NAMES == sorted(path.stem for path in experiment.FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_says_what_it_asks_and_how_it_is_run(name):
+    text = (experiment.FOLDER / f"{name}.py").read_text()
+    question = ast.get_docstring(ast.parse(text))
+    assert question.splitlines()[0].endswith("?")
+    assert f"mlflow run . -e experiment -P name={name}" in question
+    assert name in (experiment.FOLDER / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_members_are_different_runs_and_small_where_asked(name):
+    kind, whole = experiment.load(name)
+    _, small = experiment.load(name, smoke=True)
+    if kind == "measure":
+        assert callable(whole)
+        return
+    assert list(whole) == list(small)
+    digests = {member.digest("split") for member in whole.values()}
+    assert len(digests) == len(whole)
+    for member in small.values():
+        flat = member.recipe.flat()
+        assert flat["fit.samples"] == SMOKE["samples"]
+        assert flat["data.judged"] == SMOKE["judged"]
+        assert member.trials <= 2
+
+
+def test_depths_are_all_depths_with_both_front_ends():
+    _, members = experiment.load("depths")
+    pairs = {(m.recipe.model.depth, m.recipe.frontend) for m in members.values()}
+    assert len(pairs) == len(members) == 12
+
+
+def test_a_member_is_told_by_recipe_trials_and_split():
+    member = Member(Recipe())
+    assert member.digest("a") == Member(Recipe()).digest("a")
+    others = (
+        member.digest("b"),
+        Member(Recipe(), trials=1).digest("a"),
+        Member(Recipe().vary({"seed": 1})).digest("a"),
+    )
+    assert len({member.digest("a"), *others}) == 4
+
+
+def test_unknown_and_missing_experiments(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="depths, leakage.*received unheard"):
+        experiment.load("unheard")
+    monkeypatch.setattr(experiment, "FOLDER", tmp_path)
+    (tmp_path / "helper.py").write_text("def other():\n    pass\n")
+    with pytest.raises(InputError, match="must hold experiments; found none"):
+        experiment.load("depths")

@@ -1,0 +1,138 @@
+"""The table of an experiment, and what its members are worth together."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwres import evaluate, standings
+from gwres.errors import InputError
+from gwres.recipe import Recipe
+
+COUNT = 4000
+
+
+def predictions(seed, noise, splits=("validation", "stack", "holdout")):
+    """Logits that share their truth, each scorer with errors of its own."""
+    tables = {}
+    for place, split in enumerate(splits):
+        truth = np.random.default_rng(place)
+        labels = truth.integers(2, size=COUNT)
+        snrs = np.where(labels == 1, truth.uniform(2, 12, COUNT), np.nan)
+        own = np.random.default_rng([seed, place]).normal(size=COUNT)
+        tables[split] = pd.DataFrame(
+            {
+                "id": [f"{split}{i}" for i in range(COUNT)],
+                "split": split,
+                "label": labels,
+                "logit": 2 * labels - 1 + noise * own,
+                "network_snr": snrs,
+            }
+        )
+    return tables
+
+
+@pytest.fixture(scope="module")
+def members():
+    return {"good": predictions(1, 1.5), "fair": predictions(2, 2.5)}
+
+
+def area(table):
+    return standings.row({"holdout": table})["roc_auc"]
+
+
+def test_together_they_beat_the_best_by_what_independent_errors_allow(members):
+    judged = standings.stacked(members)
+    best = area(members["good"]["holdout"])
+    # Two scores of deviations 1.5 and 2.5 weighed by 1/variance: 1.286.
+    ideal = area(predictions(3, 1.286)["holdout"])
+    assert area(judged["stacked"]) > best + 0.01
+    assert area(judged["stacked"]) == pytest.approx(ideal, abs=0.015)
+    assert area(judged["stacked"]) > area(judged["mean of logits"])
+
+
+def test_the_stack_sees_the_stack_split_alone(members):
+    before = standings.stacked(members)["stacked"]["logit"]
+
+    def told_otherwise(split):
+        turned = {}
+        for name, tables in members.items():
+            other = tables[split].assign(label=1 - tables[split]["label"])
+            turned[name] = tables | {split: other}
+        return standings.stacked(turned)["stacked"]["logit"]
+
+    np.testing.assert_array_equal(told_otherwise("holdout"), before)
+    assert np.abs(told_otherwise("stack") - before).max() > 0.1
+
+
+def test_no_member_counts_against():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=COUNT)
+    score = 2 * labels + rng.normal(size=COUNT)
+    logits = np.column_stack(
+        [score, 3 - 2 * labels + rng.normal(size=COUNT), score * 0]
+    )
+    combine = standings.fitted(logits, labels)
+    moved = combine(logits + [0, 5, 0]) - combine(logits)
+    assert np.abs(moved).max() < 1e-9
+    assert (combine(logits + [1, 0, 0]) > combine(logits)).all()
+
+
+def test_members_of_other_windows_are_refused(members):
+    other = predictions(4, 1.0)
+    other["holdout"] = other["holdout"].assign(id=[f"x{i}" for i in range(COUNT)])
+    with pytest.raises(InputError, match="predictions of the same windows"):
+        standings.stacked(members | {"other": other})
+
+
+def test_rows_hold_the_reports_metrics(members):
+    row = standings.row(members["good"])
+    named, _ = evaluate.summary(members["good"]["holdout"])
+    assert row["roc_auc_snr_4_6"] == named["holdout/roc_auc_snr_4_6"]
+    assert row["tpr_at_fpr_0.001"] == named["holdout/tpr_at_fpr_0.001"]
+    assert row["val_roc_auc"] == pytest.approx(row["roc_auc"], abs=0.03)
+    assert "val_roc_auc" not in standings.row({"holdout": members["good"]["holdout"]})
+
+
+def test_settings_that_vary_are_columns():
+    one, two = Recipe(), Recipe().vary({"norm": "group", "seed": 3})
+    found = standings.varied({"one": one, "two": two})
+    assert found["one"] == {"depth": 34, "frontend": "waveform", "norm": "none"}
+    assert found["two"]["norm"] == "group"
+
+
+def test_differences_are_paired(members):
+    good, fair = members["good"]["holdout"], members["fair"]["holdout"]
+    [row] = standings.differences({("good", "fair"): (good, fair)}).to_dict("records")
+    assert row["difference"] == pytest.approx(area(good) - area(fair))
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["p"] < 0.001
+
+
+def test_spread_over_seeds_is_paired():
+    names = [f"{name} seed {seed}" for name in ("default", "wide") for seed in range(3)]
+    areas = [0.80, 0.82, 0.84, 0.81, 0.83, 0.85]
+    found = standings.spread(pd.DataFrame({"name": names, "roc_auc": areas}))
+    assert list(found["name"]) == ["default", "wide"]
+    assert found["deviation"].tolist() == pytest.approx([0.02, 0.02])
+    assert found["difference"].tolist() == pytest.approx([0, 0.01])
+    # Student's 97.5% quantile of two degrees of freedom is 4.303.
+    half = 4.303 * 0.02 / np.sqrt(3)
+    assert found["roc_auc_high"][0] == pytest.approx(0.82 + half, abs=1e-5)
+    assert found["roc_auc_low"][1] == pytest.approx(0.83 - half, abs=1e-5)
+    assert found["error"].tolist() == pytest.approx([0, 0], abs=1e-12)
+    alone = pd.DataFrame({"name": ["a", "b"], "roc_auc": [0.5, 0.6]})
+    assert not len(standings.spread(alone))
+
+
+def test_a_table_is_read_with_its_intervals(members):
+    measured = standings.row(members["good"])
+    rows = {"good": {"depth": 18, "samples": 64, "core_seconds": 1234.5} | measured}
+    rows["bad"] = {"run": "FAILED: abc"}
+    text = standings.markdown(standings.readable(standings.table(rows)))
+    lines = text.splitlines()
+    assert len(lines) == 4
+    assert "| SNR 4 to 6 |" in lines[0]
+    assert "| good | 18 | 64 | 1,234 | 0." in lines[2]
+    assert " to 0." in lines[2]
+    assert "nan" not in lines[3]
+    assert "FAILED: abc" in lines[3]
