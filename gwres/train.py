@@ -13,13 +13,16 @@ import pandas as pd
 
 from gwres import cache
 from gwres.errors import InputError
-from gwres.layers.templates import design
+from gwres.layers.templates import CURVES, design
+from gwres.layers.whiten import FREQUENCIES, gain
 from gwres.metrics import roc_auc
 from gwres.models.classifier import classifier, network
 from gwres.progress import clock
 from gwres.recipe import samples
 from gwres.simulate.population import population
-from gwres.simulate.templates import templates
+from gwres.simulate.templates import templates, whitened
+from gwres.simulate.waveforms import STEP_HZ
+from gwres.strain import WHITENED_RATE
 
 log = logging.getLogger(__name__)
 PREDICT_BATCH = 250
@@ -109,18 +112,31 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
-def _design(recipe, asd):
-    """Templates for the front end that filters with them, else None."""
-    if recipe.frontend != "templates":
-        return None
-    return design(templates(population(recipe.data.population), CANDIDATES), asd)
+def filters(drawn, asd, count=CANDIDATES):
+    """Templates for the front end that filters with them.
+
+    Args:
+        drawn: a `Population`.
+        asd: as `whiten.fit_asd` gives it, (3, 2049).
+        count: of how many to choose them.
+
+    Returns:
+        A `layers.templates.Design`.
+    """
+    plus = templates(drawn, count)
+    frequencies = np.arange(plus.shape[1]) * STEP_HZ
+    asds = [np.interp(frequencies, FREQUENCIES, asd[i]) for i in CURVES]
+    return design(whitened(plus, gain(np.stack(asds), frequencies), WHITENED_RATE))
 
 
 def _compiled(recipe, asd, steps):
     """The network to be trained, with its optimiser."""
     fit = recipe.fit
+    designed = None
+    if recipe.frontend == "templates":
+        designed = filters(population(recipe.data.population), asd)
     with _policy(precision(fit.precision)):
-        model = network(recipe.model, recipe.frontend, _design(recipe, asd))
+        model = network(recipe.model, recipe.frontend, designed)
     rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
     model.compile(
         # The clip cuts the rare step that a network without normalisation runs off on.

@@ -7,13 +7,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
-from gwres.layers.templates import design
+from gwres import train
 from gwres.layers.whiten import FREQUENCIES, fit_asd
 from gwres.simulate import waveforms
 from gwres.simulate.noise import asd as curve_asd
 from gwres.simulate.noise import noise
 from gwres.simulate.population import population
-from gwres.simulate.templates import templates
 from gwres.strain import DETECTORS, SCALE
 
 UNSEEN = 250  # the first of `windows` that `fitted` has not seen
@@ -60,4 +59,4 @@ def bank():
 @pytest.fixture(scope="session")
 def designed(curve):
     """Templates for the front end of that name."""
-    return design(templates(population("g2net"), 200), curve)
+    return train.filters(population("g2net"), curve, 200)

@@ -7,9 +7,6 @@ import numpy as np
 from keras import ops
 
 from gwres.errors import InputError
-from gwres.layers.whiten import FREQUENCIES, gain
-from gwres.simulate.templates import whitened
-from gwres.simulate.waveforms import STEP_HZ
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 COUNT = 64  # templates, in order of chirp mass
@@ -43,7 +40,7 @@ class Design:
     mix: np.ndarray
 
 
-def design(plus, asd):
+def design(series):
     """Choose the templates that cover a population best.
 
     Greedily: each next one is that which raises the mean match, over time and phase,
@@ -51,8 +48,9 @@ def design(plus, asd):
     components.
 
     Args:
-        plus: as `templates.templates` gives it: more of them than `COUNT`.
-        asd: as `whiten.fit_asd` gives it, (3, 2049).
+        series: complex (2, n, samples): n templates, more than `COUNT`, in order of
+            chirp mass, whitened for H1 and L1, and for V1; analytic, at the whitened
+            rate, the merger at sample 0 and what comes before it at the end.
 
     Returns:
         A `Design`.
@@ -63,15 +61,14 @@ def design(plus, asd):
     Source:
         Cannon et al., Phys. Rev. D 82, 044025 (2010), for the components.
     """
-    if len(plus) < COUNT:
-        raise InputError(f"expected {COUNT} templates or more, received {len(plus)}")
-    frequencies = np.arange(plus.shape[1]) * STEP_HZ
-    asds = np.stack([np.interp(frequencies, FREQUENCIES, asd[i]) for i in CURVES])
-    series = whitened(plus, gain(asds, frequencies), WHITENED_RATE)
-    series = np.roll(series, LENGTH - AFTER, axis=-1)[..., :LENGTH]
-    series /= np.linalg.norm(series, axis=-1, keepdims=True)
-    chosen = _cover(series[0])
-    parts = [_components(rows, rows[chosen]) for rows in series]
+    if series.shape[1] < COUNT:
+        raise InputError(
+            f"expected {COUNT} templates or more, received {series.shape[1]}"
+        )
+    rows = np.roll(series, LENGTH - AFTER, axis=-1)[..., :LENGTH]
+    rows = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    chosen = _cover(rows[0])
+    parts = [_components(each, each[chosen]) for each in rows]
     return Design(*(np.stack(part).astype(np.complex64) for part in zip(*parts)))
 
 
