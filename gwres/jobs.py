@@ -8,7 +8,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gwres import cache, evaluate, matched_filter, plots, tracking, train, tune
+from gwres import (
+    cache,
+    evaluate,
+    gallery,
+    matched_filter,
+    plots,
+    report,
+    tracking,
+    train,
+    tune,
+)
 from gwres.data import pack
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
@@ -103,7 +113,7 @@ def _judge(recipe, opened, trained, out):
         beside, _ = evaluate.summary(classical, "matched_filter")
         areas = {k: v for k, v in beside.items() if "roc_auc" in k}
         metrics = cost | found | areas
-        evaluate.report(
+        report.report(
             out,
             recipe.name,
             tables["holdout"],
@@ -111,6 +121,7 @@ def _judge(recipe, opened, trained, out):
             classical,
             example(opened),
             lists,
+            gallery.viewer(opened.judged["holdout"], opened.asd),
         )
     else:
         notes = ["holdout has no windows: no metrics and no report"]
@@ -128,7 +139,7 @@ def baseline(recipe, opened):
 
 
 def example(opened):
-    """A judged signal, the loudest, for `plots.example`: raw, whitened, title."""
+    """A judged signal, the loudest, for `gallery.example`: raw, whitened, title."""
     for windows in opened.judged.values():
         signals = windows.table[windows.table["label"] == 1]
         if len(signals):
