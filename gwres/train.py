@@ -17,7 +17,7 @@ from gwres.layers.templates import CURVES, design
 from gwres.layers.whiten import FREQUENCIES, gain
 from gwres.metrics import roc_auc
 from gwres.models.classifier import classifier, network
-from gwres.progress import clock
+from gwres.progress import clock, progress
 from gwres.recipe import samples
 from gwres.simulate.population import population
 from gwres.simulate.templates import templates, whitened
@@ -342,5 +342,6 @@ def score(model, windows):
     Returns:
         DataFrame: the windows' table with a column logit.
     """
-    logits = _predict(model, windows.chunks(PREDICT_BATCH))
-    return windows.table.assign(logit=logits)
+    made = ((len(chunk), chunk) for chunk in windows.chunks(PREDICT_BATCH))
+    chunks = progress(made, len(windows), f"score {windows.name}")
+    return windows.table.assign(logit=_predict(model, chunks))

@@ -42,11 +42,13 @@ ORDER = (
     "gallery",
     "evaluate",
     "report",
+    "notes",
     "standings",
     "ensemble",
     "tune",
     "comparison",
     "tracking",
+    "closing",
     "versions",
     "registry",
     "serving",
@@ -60,7 +62,7 @@ ORDER = (
 )
 # Who may import what is heavy or foreign.
 ONLY = {
-    "mlflow": ("store", "tracking", "versions", "registry", "serving"),
+    "mlflow": ("store", "tracking", "closing", "versions", "registry", "serving"),
     "optuna": ("tune",),
     "tensorflow": ("data.*", "train", "serving"),
 }
