@@ -34,6 +34,7 @@ ORDER = (
     "data.pipeline",
     "data.corpus",
     "matched_filter",
+    "filters",
     "recipe",
     "experiment",
     "train",
