@@ -25,6 +25,7 @@ ORDER = (
     "layers.spectrogram",
     "models.resnet",
     "models.classifier",
+    "models.stack",
     "data.split",
     "data.g2net",
     "data.pack",
@@ -38,18 +39,22 @@ ORDER = (
     "ensemble",
     "tune",
     "tracking",
+    "runs",
     "registry",
+    "promotion",
+    "guard",
     "serving",
+    "client",
+    "submission",
     "search",
     "jobs",
-    "mlproject.entry",
     "mlproject.entry",
     "mlproject.options",
     "mlproject.*",
 )
 # Who may import what is heavy or foreign.
 ONLY = {
-    "mlflow": ("tracking", "registry", "serving"),
+    "mlflow": ("tracking", "runs", "registry", "serving"),
     "optuna": ("tune",),
     "tensorflow": ("data.*", "train", "serving"),
 }
