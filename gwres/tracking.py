@@ -29,16 +29,21 @@ EXPERIMENT = "gwres"
 SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
 
 
+def lockfile(name):
+    """Path of the lock of that name that belongs to the present store."""
+    key = cache.digest(os.path.abspath(".") + mlflow.get_tracking_uri())
+    lock = cache.root() / f"{name}-{key}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return lock
+
+
 def _ready():
     """Make the store's tables while nobody else does.
 
     Two processes that open a new SQLite store at once both try to make its tables, and
     one fails; a file lock lets the first finish.
     """
-    key = cache.digest(os.path.abspath(".") + mlflow.get_tracking_uri())
-    lock = cache.root() / f"store-{key}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with FileLock(lockfile("store")):
         mlflow.MlflowClient().search_experiments(max_results=1)
 
 
@@ -156,9 +161,7 @@ class Trial:
 
 
 def classifier(model, example):
-    """Log a classifier as a served model: signature, example, pinned requirements.
-
-    The model's code is gwres itself, copied beside it; nothing is pickled.
+    """Log a classifier as a served model; see `served`.
 
     Args:
         model: a classifier, raw strain to logit.
@@ -167,23 +170,39 @@ def classifier(model, example):
     Returns:
         mlflow's ModelInfo.
     """
-    here = Path(gwres.__file__).parent
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
-        outputs=Schema([ColSpec("double", "logit"), ColSpec("double", "probability")]),
-    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "classifier.keras"
         model.save(path)
-        return mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(here / "serving.py"),
-            artifacts={"classifier": str(path)},
-            code_paths=[str(here)],
-            signature=signature,
-            input_example=np.asarray(example, dtype=np.float64),
-            pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
-        )
+        return served({"classifier": str(path)}, example)
+
+
+def served(artifacts, example):
+    """Log a model that MLflow can serve: signature, example, pinned requirements.
+
+    The model's code is gwres itself, copied beside it; nothing is pickled.
+
+    Args:
+        artifacts: what `serving.Classifier` reads, name to path or URI; copied in.
+        example: strain (n, 3, 4096), kept as the input example.
+
+    Returns:
+        mlflow's ModelInfo.
+    """
+    here = Path(gwres.__file__).parent
+    kinds = {"logit": "double", "probability": "double", "detectors": "string"}
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in kinds.items()]),
+    )
+    return mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(here / "serving.py"),
+        artifacts=artifacts,
+        code_paths=[str(here)],
+        signature=signature,
+        input_example=np.asarray(example, dtype=np.float64),
+        pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
+    )
 
 
 def weights(init):
@@ -247,3 +266,19 @@ def finish(metrics, notes, folder, model, example):
         note(text)
     mlflow.log_artifacts(str(folder))
     classifier(model, example)
+
+
+def files(folder):
+    """Log every file below a folder at the same place in the run."""
+    mlflow.log_artifacts(str(folder))
+
+
+def file(path):
+    """Log one file."""
+    mlflow.log_artifact(str(path))
+
+
+def told(tags, metrics):
+    """Log what came out, in words and in numbers."""
+    mlflow.set_tags({name: str(value)[:5000] for name, value in tags.items()})
+    mlflow.log_metrics(metrics)

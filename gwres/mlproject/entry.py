@@ -22,6 +22,7 @@ def run(name, main, argv):
         argv: those words.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("gwres").setLevel(logging.INFO)
     from gwres import tracking
