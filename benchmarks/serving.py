@@ -14,6 +14,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -34,16 +35,23 @@ BATCH, CLIENTS = 64, 8
 REPEATS = 100
 
 
-def timed(call, repeats):
-    """Seconds of each of many calls, the first few left out."""
-    for _ in range(3):
-        call()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return np.array(taken)
+def timed(calls, repeats):
+    """Median seconds of each call, all in turn, so that a busy machine slows all alike.
+
+    Args:
+        calls: dict of name to function.
+        repeats: of each; three more come first and are left out.
+
+    Returns:
+        dict of name to seconds.
+    """
+    taken = {name: [] for name in calls}
+    for _ in range(repeats + 3):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            taken[name].append(time.perf_counter() - start)
+    return {name: np.median(all_of[3:]) for name, all_of in taken.items()}
 
 
 def members(model):
@@ -67,7 +75,7 @@ class Server:
         command = [sys.executable, "-m", "mlflow", "models", "serve"]
         command += ["-m", f"models:/{model}", "--env-manager", "local"]
         self.url = f"http://127.0.0.1:{port}"
-        self.log = open("serving.log", "w")
+        self.log = tempfile.NamedTemporaryFile("w", suffix=".log", delete=False)
         self.process = subprocess.Popen(
             [*command, "-p", str(port)],
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -134,30 +142,37 @@ def row(name, value, note=""):
     print(f"{name:<44}{value:>16}   {note}", flush=True)
 
 
+def alone(networks, windows):
+    """The networks one after the other."""
+    for network in networks:
+        network(windows)
+
+
 def main(model, seconds):
     """Measure and print."""
     windows = noise(np.random.default_rng(0), BATCH)
     one, many = windows[:1].astype(np.float32), windows.astype(np.float32)
+    text = json.dumps({"inputs": windows[:1].tolist()}).encode()
     networks = members(model)
-    single = sum(np.median(timed(lambda n=n: n(one), REPEATS)) for n in networks)
-    whole = sum(np.median(timed(lambda n=n: n(many), REPEATS // 4)) for n in networks)
-    row(f"{len(networks)} members, one window", f"{1e3 * single:.1f} ms")
-    row(f"{len(networks)} members, {BATCH} windows", f"{BATCH / whole:.0f} /s")
     with Server(model) as server:
-        text = json.dumps({"inputs": windows[:1].tolist()}).encode()
-        bodies = {
-            "JSON": (text, "application/json"),
-            "Parquet": (client.parquet(one), client.PARQUET),
-        }
-        for name, (body, kind) in bodies.items():
-            taken = timed(lambda b=body, k=kind: client.ask(b, k, server.url), REPEATS)
-            allowed = f"2 x members + 10 ms: {1e3 * (2 * single + 0.01):.1f} ms"
-            row(f"one window, {name}", f"{1e3 * np.median(taken):.1f} ms", allowed)
-        body = client.parquet(many)
-        taken = timed(lambda: client.ask(body, client.PARQUET, server.url), REPEATS)
-        rate = BATCH / np.median(taken)
-        share = f"{100 * rate * whole / BATCH:.0f}% of the members' own"
-        row(f"{BATCH} windows, Parquet", f"{rate:.0f} /s", share)
+
+        def ask(body, kind=client.PARQUET):
+            return lambda: client.ask(body, kind, server.url)
+
+        single = {"alone": lambda: alone(networks, one)}
+        single["Parquet"] = ask(client.parquet(one))
+        single["JSON"] = ask(text, "application/json")
+        single = {name: 1e3 * s for name, s in timed(single, REPEATS).items()}
+        row(f"{len(networks)} members, one window", f"{single['alone']:.1f} ms")
+        allowed = f"2 x members + 10 ms: {2 * single['alone'] + 10:.1f} ms"
+        for name in ("Parquet", "JSON"):
+            row(f"one window, {name}", f"{single[name]:.1f} ms", allowed)
+        whole = {"alone": lambda: alone(networks, many)}
+        whole["Parquet"] = ask(client.parquet(many))
+        whole = {name: BATCH / s for name, s in timed(whole, REPEATS).items()}
+        row(f"{len(networks)} members, {BATCH} windows", f"{whole['alone']:.0f} /s")
+        share = f"{100 * whole['Parquet'] / whole['alone']:.0f}% of the members' own"
+        row(f"{BATCH} windows, Parquet", f"{whole['Parquet']:.0f} /s", share)
         for count in (1, BATCH):
             body = client.parquet(many[:count])
             taken, errors, memory = load(server, body, seconds)

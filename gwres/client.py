@@ -90,4 +90,5 @@ def _why(text):
         text = json.loads(text)["message"]
     except (ValueError, KeyError, TypeError):
         pass
-    return text.rpartition("Error: ")[2][:1000]
+    text = " ".join(text.split())
+    return text if len(text) < 1000 else text.rpartition("Error: ")[2][:1000]
