@@ -21,8 +21,6 @@ from gwres.simulate.noise import noise
 
 from .contract import awake
 
-# MLflow's own, of its own type hints.
-pytestmark = pytest.mark.filterwarnings("ignore:.*AnyType:UserWarning")
 ROWS = 600
 HASH = "0123456789abcdef"
 FIELDS = [f"{i:010x}" for i in range(20_000)]
@@ -76,6 +74,12 @@ def _model(run, folder):
     client.finalize_logged_model(made.model_id, "READY")
 
 
+def within(patch, experiment):
+    """Have runs begin in the experiment, as --experiment-name does."""
+    patch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
+    mlflow.set_experiment(experiment)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store with runs in several experiments; gives experiment and depth to run."""
@@ -86,8 +90,7 @@ def store(tmp_path_factory):
         mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
         small = awake(network(ResNet(16, width=2), "waveform"))
         example = noise(np.random.default_rng(0), 1)
-        mlflow.create_experiment("first")
-        patch.setenv("MLFLOW_EXPERIMENT_NAME", "first")
+        within(patch, "first")
         with tracking.run("first"):
             whole = classifier(small, np.ones((3, 2049)))
             found = tracking.classifier(whole, example)
@@ -96,9 +99,7 @@ def store(tmp_path_factory):
         made = {}
 
         def add(experiment, depth, *rest, **changes):
-            patch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
-            if not mlflow.get_experiment_by_name(experiment):
-                mlflow.create_experiment(experiment)
+            within(patch, experiment)
             changes["folder"] = folder
             made[experiment, depth] = logged(model, depth, *rest, **changes)
 
@@ -106,8 +107,6 @@ def store(tmp_path_factory):
         add("pile", 18, 1.1, 0.72, 2)
         add("worse", 34, 0.3, 0.60, 3)
         add("better", 50, 6.0, 0.90, 4)
-        made["promotions"] = mlflow.create_experiment("promotions")
-        patch.setenv("MLFLOW_EXPERIMENT_NAME", "promotions")
         yield made, patch, add
         mlflow.set_tracking_uri(None)
 
@@ -118,7 +117,7 @@ def client(store):
     client = mlflow.MlflowClient()
     for model in client.search_registered_models():
         client.delete_registered_model(model.name)
-    store[1].setenv("MLFLOW_EXPERIMENT_NAME", "promotions")
+    within(store[1], "promotions")
     return client
 
 

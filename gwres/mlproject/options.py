@@ -30,13 +30,14 @@ def read(argv, description, **own):
         InputError: an unknown option, or a value not of its type.
     """
     parser = _Parser(description=description, allow_abbrev=False)
-    for name, (kind, default) in own.items():
-        parser.add_argument(
-            f"--{name}",
-            default=default,
-            type=lambda text, name=name, kind=kind: parse(name, kind, text),
-        )
-    return vars(parser.parse_args(argv))
+    for name in own:
+        parser.add_argument(f"--{name}")
+    # Not by argparse, which would put its own words in place of ours.
+    given = vars(parser.parse_args(argv))
+    return {
+        name: default if given[name] is None else parse(name, kind, given[name])
+        for name, (kind, default) in own.items()
+    }
 
 
 def recipe(argv, description, **own):

@@ -57,6 +57,7 @@ def refused(store, monkeypatch, tmp_path, caplog):
         ({"depth": "abc"}, "depth must be a whole number; received abc"),
         ({"frontend": "cqt"}, "must be one of waveform, spectrogram; received cqt"),
         ({"data": "/no/such"}, "there is no folder /no/such"),
+        ({"trials": "few"}, "trials must be a whole number; received few"),
         ({"trials": "-1"}, "trials must be from 0 to 10000; received -1"),
         ({"samples": "many"}, "samples must be a whole number; received many"),
         ({"colour": "red"}, "unrecognized arguments: --colour red"),
@@ -114,7 +115,7 @@ def test_simulate_refuses_what_it_cannot_write(refused, tmp_path):
         ({}, "gwres holds no finished training run with val/roc_auc; experiments that"),
         (
             {"experiment": "nowhere"},
-            "experiment nowhere holds no finished training run",
+            "experiment nowhere holds no finished",
         ),
         ({"metric": "holdout/roc_auc"}, "metric must be one of validation"),
         ({"dry": "perhaps"}, "dry must be true or false; received perhaps"),
