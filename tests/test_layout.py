@@ -41,6 +41,7 @@ ORDER = (
     "tracking",
     "runs",
     "registry",
+    "candidate",
     "promotion",
     "guard",
     "serving",

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from mlflow.models import Model
 
 from gwres import promotion, registry, tracking
+from gwres.data.corpus import Windows
 from gwres.data.split import split
 from gwres.errors import InputError
 from gwres.models.classifier import classifier, network
@@ -244,6 +246,25 @@ def test_only_what_beats_the_champion_takes_its_place(client):
     with tracking.run("rollback"):
         promotion.rollback()
     assert state(client)[1] == {"champion": 3, "previous": 1}
+
+
+def test_a_champion_of_another_split_scores_the_new_windows(client, store, monkeypatch):
+    promote("worse")
+    store[2]("other", 16, 6.0, 0.9, 5, split_hash="fedcba9876543210")
+    table = predictions("gate", 0, 0).drop(columns="logit").sample(frac=1)
+    asked = []
+
+    def read(start, stop):
+        asked.append(stop - start)
+        return noise(np.random.default_rng(start), stop - start).astype(np.float32)
+
+    gate = Windows("gate", table.reset_index(drop=True), read, None)
+    opened = SimpleNamespace(judged={"gate": gate})
+    monkeypatch.setattr(promotion, "corpus", lambda data: opened)
+    run = promote("other")
+    assert sum(asked) == ROWS
+    assert "it beats the champion" in run.data.tags["gwres.reason"]
+    assert state(client)[1] == {"champion": 2, "previous": 1}
 
 
 def test_a_dry_run_tells_and_changes_nothing(client, caplog):
