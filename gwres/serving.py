@@ -4,6 +4,7 @@ MLflow loads this file by itself from a logged model ("models from code"), so it
 by handing MLflow its model.
 """
 
+import sys
 import threading
 
 import keras
@@ -12,6 +13,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+# A server answers with the code that was logged beside the model. An installed gwres
+# may have been imported before, for a plugin of MLflow; it is forgotten here.
+if "mlflow.pyfunc.scoring_server.app" in sys.modules:
+    for _name in [name for name in sys.modules if name.split(".")[0] == "gwres"]:
+        del sys.modules[_name]
+
+# ruff: noqa: E402
 import gwres.models.classifier  # noqa: F401  registers the layers with Keras
 from gwres import guard
 from gwres.errors import InputError

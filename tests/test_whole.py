@@ -91,9 +91,10 @@ def server(promoted):
                 time.sleep(0.2)
         yield url
     finally:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.send_signal(signal.SIGKILL)
-        process.kill()
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.send_signal(signal.SIGKILL)
+            process.kill()
         process.communicate()
 
 
