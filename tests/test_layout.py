@@ -28,6 +28,7 @@ ORDER = (
     "layers.templates",
     "models.resnet",
     "models.classifier",
+    "models.stack",
     "data.split",
     "data.g2net",
     "data.pack",
@@ -46,8 +47,14 @@ ORDER = (
     "comparison",
     "tracking",
     "versions",
+    "runs",
     "registry",
+    "candidate",
+    "promotion",
+    "guard",
     "serving",
+    "client",
+    "submission",
     "search",
     "jobs",
     "judge",
@@ -58,7 +65,7 @@ ORDER = (
 )
 # Who may import what is heavy or foreign.
 ONLY = {
-    "mlflow": ("store", "tracking", "versions", "registry", "serving"),
+    "mlflow": ("store", "tracking", "versions", "runs", "registry", "serving"),
     "optuna": ("tune",),
     "tensorflow": ("data.*", "train", "serving"),
 }
