@@ -15,13 +15,15 @@ from gwres import (
     gallery,
     matched_filter,
     notes,
+    registry,
     report,
     studies,
+    submission,
     tracking,
     train,
     tune,
 )
-from gwres.data import pack
+from gwres.data import g2net, pack
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
 from gwres.simulate.population import population
@@ -193,3 +195,37 @@ def _told(metrics, rows):
     area = _area(metrics)["gwres.roc_auc"]
     words = f"on {rows:,} holdout windows; matched filter {other:.4f}"
     return [f"ROC-AUC  {area} {words}"]
+
+
+def predict(model, data, out):
+    """Score the test windows of a G2Net folder with a registered model.
+
+    Args:
+        model: see `registry.load`.
+        data: the folder, with sample_submission.csv and test/.
+        out: path of the CSV to write.
+
+    Raises:
+        InputError: no such model, folder or ids, or no window that can be read.
+    """
+    if Path(out).is_dir():
+        raise InputError(f"out must be the file to write; received the folder {out}")
+    ids = g2net.submission(data)
+    score, uri, key = registry.load(model)
+    log.info("scoring %s windows of %s with %s", f"{len(ids):,}", data, uri)
+    made_from = {"model": key, "data": str(Path(data).resolve()), "ids": ids}
+    with workplace(made_from) as folder:
+        bad = submission.write(data, ids, score, out, folder)
+    if len(bad):
+        tracking.note(
+            f"{len(bad):,} of {len(ids):,} windows could not be read and have the "
+            f"target {submission.UNKNOWN}; {submission.listed(out)} says why"
+        )
+    tracking.told(
+        {"gwres.model": uri},
+        {"predict/windows": len(ids), "predict/bad_windows": len(bad)},
+    )
+    for path in (Path(out), submission.listed(out)):
+        if path.is_file():
+            tracking.file(path)
+    log.info("%s holds %s targets", out, f"{len(ids):,}")

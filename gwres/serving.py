@@ -1,26 +1,60 @@
-"""The served model: strain in, logit and probability out.
+"""The served model: strain in, logit and probability out, from one network or several.
 
 MLflow loads this file by itself from a logged model ("models from code"), so it ends
 by handing MLflow its model.
 """
 
+import sys
+import threading
+
 import keras
 import mlflow
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
+# A server answers with the code that was logged beside the model. An installed gwres
+# may have been imported before, for a plugin of MLflow; it is forgotten here.
+if "mlflow.pyfunc.scoring_server.app" in sys.modules:
+    for _name in [name for name in sys.modules if name.split(".")[0] == "gwres"]:
+        del sys.modules[_name]
+
+# ruff: noqa: E402
 import gwres.models.classifier  # noqa: F401  registers the layers with Keras
-from gwres.strain import SHAPE, check
+from gwres import guard
+from gwres.errors import InputError
+from gwres.models.stack import ALONE, Stack, joined
+from gwres.strain import DETECTORS, SHAPE, check
+
+BATCH = 64  # windows at a time, however many come, so that memory stays as it is
 
 
 class Classifier(mlflow.pyfunc.PythonModel):
-    """One classifier behind MLflow's `predict`."""
+    """A classifier, or a stack of them, behind MLflow's `predict`.
+
+    The artifacts are `classifier`, or `member_0`, `member_1`, ... and `stack`.
+    """
 
     def load_context(self, context):
-        """Load the network, with Keras's safe mode on."""
-        self.model = keras.models.load_model(context.artifacts["classifier"])
+        """Load the networks, with Keras's safe mode on."""
+        files = dict(context.artifacts)
+        stack = files.pop("stack", None)
+        self.stack = Stack.read(stack) if stack else ALONE
+        names = sorted(files, key=lambda name: (len(name), name))
+        members = [keras.models.load_model(files[name]) for name in names]
+        # One graph for batches of any size, traced now and not at the first request.
+        shape = tf.TensorSpec((None, *SHAPE), tf.float32)
+        self.members = tf.function(joined(members), input_signature=[shape])
+        self.members(np.zeros((1, *SHAPE), np.float32))
+        # Requests take turns: each uses all cores, and memory does not grow with them.
+        self.turn = threading.Lock()
+        self.most = np.inf
+        if guard.serving():
+            guard.install()
+            self.most = guard.WINDOWS
 
-    def predict(self, context, model_input, params=None):
+    # The hint is one that MLflow infers nothing from: the signature decides.
+    def predict(self, context, model_input: np.ndarray, params=None):
         """Score windows.
 
         Args:
@@ -30,20 +64,55 @@ class Classifier(mlflow.pyfunc.PythonModel):
             params: none.
 
         Returns:
-            DataFrame of n rows: logit, and probability from 0 to 1.
+            DataFrame of n rows: logit, probability from 0 to 1, and the detectors that
+            were not missing, such as "H1 L1".
 
         Raises:
-            InputError: see `strain.check`.
+            MlflowException: INVALID_PARAMETER_VALUE, which a server answers with status
+                400, for strain that `strain.check` refuses.
         """
-        windows = np.asarray(model_input)
+        try:
+            return self.score(np.asarray(model_input))
+        except InputError as error:
+            raise mlflow.MlflowException.invalid_parameter_value(str(error)) from error
+
+    def score(self, windows):
+        """What `predict` does.
+
+        Raises:
+            InputError: not strain, see `strain.check`; or too many windows for a
+                server.
+        """
         if windows.ndim != 3 or windows.shape[1:] != SHAPE or not len(windows):
-            raise ValueError(f"expected strain (n, 3, 4096), received {windows.shape}")
+            raise InputError(f"expected strain (n, 3, 4096), received {windows.shape}")
+        if len(windows) > self.most:
+            raise InputError(
+                f"expected at most {self.most:,} windows in a request, received "
+                f"{len(windows):,}"
+            )
         for place, window in enumerate(windows):
             check(window, f"window {place}")
-        logit = self.model.predict_on_batch(windows.astype(np.float32))[:, 0]
-        logit = logit.astype(np.float64)
-        probability = np.exp(-np.logaddexp(0, -logit))
-        return pd.DataFrame({"logit": logit, "probability": probability})
+        starts = range(0, len(windows), BATCH)
+        with self.turn:
+            each = [
+                self.members(windows[i : i + BATCH].astype(np.float32)).numpy()
+                for i in starts
+            ]
+        logit = self.stack(np.concatenate(each))
+        broken = np.flatnonzero(~np.isfinite(logit))
+        if len(broken):
+            raise InputError(f"window {broken[0]}: the network finds no finite logit")
+        used = windows.any(axis=2)
+        return pd.DataFrame(
+            {
+                "logit": logit,
+                "probability": np.exp(-np.logaddexp(0, -logit)),
+                "detectors": [
+                    " ".join(name for name, there in zip(DETECTORS, row) if there)
+                    for row in used
+                ],
+            }
+        )
 
 
 mlflow.models.set_model(Classifier())

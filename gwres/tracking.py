@@ -17,7 +17,7 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
-from gwres import notes
+from gwres import cache, notes
 from gwres.errors import InputError
 from gwres.strain import SHAPE
 
@@ -26,6 +26,14 @@ EXPERIMENT = "gwres"
 MEMBER = "gwres.member"  # tag: what a member of an experiment is made from
 # What a logged model needs to answer, no more: the network, not the simulation.
 SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
+
+
+def lockfile(name):
+    """Path of the lock of that name that belongs to the present store."""
+    key = cache.digest(os.path.abspath(".") + mlflow.get_tracking_uri())
+    lock = cache.root() / f"{name}-{key}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return lock
 
 
 @contextmanager
@@ -148,9 +156,7 @@ class Trial:
 
 
 def classifier(model, example):
-    """Log a classifier as a served model: signature, example, pinned requirements.
-
-    The model's code is gwres itself, copied beside it; nothing is pickled.
+    """Log a classifier as a served model; see `served`.
 
     Args:
         model: a classifier, raw strain to logit.
@@ -159,23 +165,39 @@ def classifier(model, example):
     Returns:
         mlflow's ModelInfo.
     """
-    here = Path(gwres.__file__).parent
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
-        outputs=Schema([ColSpec("double", "logit"), ColSpec("double", "probability")]),
-    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "classifier.keras"
         model.save(path)
-        return mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(here / "serving.py"),
-            artifacts={"classifier": str(path)},
-            code_paths=[str(here)],
-            signature=signature,
-            input_example=np.asarray(example, dtype=np.float64),
-            pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
-        )
+        return served({"classifier": str(path)}, example)
+
+
+def served(artifacts, example):
+    """Log a model that MLflow can serve: signature, example, pinned requirements.
+
+    The model's code is gwres itself, copied beside it; nothing is pickled.
+
+    Args:
+        artifacts: what `serving.Classifier` reads, name to path or URI; copied in.
+        example: strain (n, 3, 4096), kept as the input example.
+
+    Returns:
+        mlflow's ModelInfo.
+    """
+    here = Path(gwres.__file__).parent
+    kinds = {"logit": "double", "probability": "double", "detectors": "string"}
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in kinds.items()]),
+    )
+    return mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(here / "serving.py"),
+        artifacts=artifacts,
+        code_paths=[str(here)],
+        signature=signature,
+        input_example=np.asarray(example, dtype=np.float64),
+        pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
+    )
 
 
 def weights(init):
@@ -340,3 +362,19 @@ def show(metrics, texts, figures):
         mlflow.log_text(text, path)
     for path, figure in figures.items():
         mlflow.log_figure(figure, path)
+
+
+def files(folder):
+    """Log every file below a folder at the same place in the run."""
+    mlflow.log_artifacts(str(folder))
+
+
+def file(path):
+    """Log one file."""
+    mlflow.log_artifact(str(path))
+
+
+def told(tags, metrics):
+    """Log what came out, in words and in numbers."""
+    mlflow.set_tags({name: str(value)[:5000] for name, value in tags.items()})
+    mlflow.log_metrics(metrics)

@@ -13,20 +13,15 @@ import pandas as pd
 
 from gwres import cache
 from gwres.errors import InputError
-from gwres.layers.templates import CURVES, design
-from gwres.layers.whiten import FREQUENCIES, gain
+from gwres.filters import filters
 from gwres.metrics import roc_auc
 from gwres.models.classifier import classifier, network
 from gwres.progress import clock, progress
 from gwres.recipe import samples
 from gwres.simulate.population import population
-from gwres.simulate.templates import templates, whitened
-from gwres.simulate.waveforms import STEP_HZ
-from gwres.strain import WHITENED_RATE
 
 log = logging.getLogger(__name__)
 PREDICT_BATCH = 250
-CANDIDATES = 400  # templates that the front end's are chosen from
 
 
 @dataclass(frozen=True)
@@ -110,23 +105,6 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self):
         """The arguments."""
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
-
-
-def filters(drawn, asd, count=CANDIDATES):
-    """Templates for the front end that filters with them.
-
-    Args:
-        drawn: a `Population`.
-        asd: as `whiten.fit_asd` gives it, (3, 2049).
-        count: of how many to choose them.
-
-    Returns:
-        A `layers.templates.Design`.
-    """
-    plus = templates(drawn, count)
-    frequencies = np.arange(plus.shape[1]) * STEP_HZ
-    asds = [np.interp(frequencies, FREQUENCIES, asd[i]) for i in CURVES]
-    return design(whitened(plus, gain(np.stack(asds), frequencies), WHITENED_RATE))
 
 
 def _compiled(recipe, asd, steps):

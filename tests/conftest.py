@@ -3,11 +3,12 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import numpy as np
 import pytest
 
-from gwres import train
+from gwres.filters import filters
 from gwres.layers.whiten import FREQUENCIES, fit_asd
 from gwres.simulate import waveforms
 from gwres.simulate.noise import asd as curve_asd
@@ -59,4 +60,4 @@ def bank():
 @pytest.fixture(scope="session")
 def designed(curve):
     """Templates for the front end of that name."""
-    return train.filters(population("g2net"), curve, 200)
+    return filters(population("g2net"), curve, 200)

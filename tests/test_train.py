@@ -1,5 +1,7 @@
 """Training: it goes on where it stopped, and keeps the best."""
 
+from functools import partialmethod
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tests.contract import fresh
 
 TINY = {"bank": 48, "judged": 40, "psd_windows": 40, "depth": 16, "width": 2}
 TINY |= {"samples": 128, "epochs": 4, "batch": 16, "precision": "float32"}
+TINY |= {"frontend": "waveform"}  # the cheapest
 
 
 @pytest.fixture(scope="module")
@@ -166,14 +169,24 @@ for path in folder.glob("*.keras"):
 
 
 @pytest.fixture(scope="module")
-def reloaded(opened, tmp_path_factory):
+def eager():
+    """Training without graphs, which take minutes to trace for one step of 18 nets."""
+    compiled = keras.Model.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "compile", partialmethod(compiled, run_eagerly=True))
+        patch.setattr(train, "_compiled", train._compiled)
+        yield
+
+
+@pytest.fixture(scope="module")
+def reloaded(opened, eager, tmp_path_factory):
     """Every network trained a little: logits before saving, and in a new process."""
     folder = tmp_path_factory.mktemp("all")
     strain = opened.judged["gate"][:3]
     np.save(folder / "strain.npy", strain)
     before = {}
     for depth, frontend in CASES:
-        settings = {"depth": depth, "frontend": frontend, "epochs": 1, "samples": 32}
+        settings = {"depth": depth, "frontend": frontend, "epochs": 1, "samples": 16}
         chosen = Recipe().vary(TINY | settings)
         name = f"{depth}-{frontend}"
         trained = train.fit(chosen, opened, folder / "work" / name)

@@ -93,10 +93,45 @@ def labels(root):
         raise InputError(
             f"data must be 'simulated' or a G2Net folder; there is no folder {root}"
         )
+    table = _listed(root, LABELS)
     path = root / LABELS
+    bad = table[~table["target"].isin(["0", "1"])]
+    if len(bad):
+        raise InputError(
+            f"{path}: labels must be 0 or 1; received {bad['target'].iloc[0]!r} "
+            f"for {bad['id'].iloc[0]!r} and {len(bad)} such in all"
+        )
+    if table["target"].nunique() != 2:
+        only = ", ".join(table["target"].unique()) or "no rows"
+        raise InputError(f"{path}: expected labels 0 and 1; received only {only}")
+    return pd.DataFrame({"id": table["id"], "label": table["target"].astype(int)})
+
+
+def submission(root):
+    """The ids that a submission has to name, in its order.
+
+    Returns:
+        list of str, of `SUBMISSION` in the folder.
+
+    Raises:
+        InputError: the folder or the file is missing or empty, has other columns, or an
+            id twice.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"data must be a G2Net folder; there is no folder {root}")
+    table = _listed(root, SUBMISSION)
+    if not len(table):
+        raise InputError(f"{root / SUBMISSION}: expected ids; received none")
+    return table["id"].tolist()
+
+
+def _listed(root, name):
+    """A table of columns id and target, as text, with ids that can be file names."""
+    path = root / name
     if not path.is_file():
         found = ", ".join(sorted(p.name for p in root.iterdir())[:SHOWN]) or "nothing"
-        raise InputError(f"{root}: expected {LABELS} in a G2Net folder; found {found}")
+        raise InputError(f"{root}: expected {name} in a G2Net folder; found {found}")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
@@ -107,12 +142,6 @@ def labels(root):
         raise InputError(
             f"{path}: expected columns id,target; received {','.join(table.columns)}"
         )
-    bad = table[~table["target"].isin(["0", "1"])]
-    if len(bad):
-        raise InputError(
-            f"{path}: labels must be 0 or 1; received {bad['target'].iloc[0]!r} "
-            f"for {bad['id'].iloc[0]!r} and {len(bad)} such in all"
-        )
     odd = table[~table["id"].str.fullmatch(r"\w{3,64}")]
     if len(odd):
         raise InputError(
@@ -122,10 +151,7 @@ def labels(root):
     twice = table[table["id"].duplicated()]
     if len(twice):
         raise InputError(f"{path}: {len(twice)} ids stand twice: {_some(twice['id'])}")
-    if table["target"].nunique() != 2:
-        only = ", ".join(table["target"].unique()) or "no rows"
-        raise InputError(f"{path}: expected labels 0 and 1; received only {only}")
-    return pd.DataFrame({"id": table["id"], "label": table["target"].astype(int)})
+    return table
 
 
 def scan(part):

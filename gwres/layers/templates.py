@@ -14,7 +14,7 @@ RANK = 24  # waveforms that these are sums of, nearly
 LENGTH, AFTER = 1056, 32  # samples of a template; those after its merger
 TICK, TICKS = 4, 128  # samples between the SNRs, and how many: half a second
 FIRST_S = 1.4  # of the SNRs, after the window's start
-SHIFTS = range(-16, 17)  # samples by which two templates are moved to match
+SHIFTS = range(-16, 17, 2)  # samples by which two templates are moved to match
 # H1 and L1 have one noise curve and so one set of templates; V1 has its own.
 CURVES = (0, 2)
 CURVE = (0, 0, 1)

@@ -30,14 +30,14 @@ def read(argv, description, **own):
         InputError: an unknown option, or a value not of its type.
     """
     parser = _Parser(description=description, allow_abbrev=False)
-    for name, (_, default) in own.items():
-        parser.add_argument(f"--{name}", default=default)
-    found = vars(parser.parse_args(argv))
-    # Not by argparse, which would hide what was wrong with the value.
-    for name, (kind, _) in own.items():
-        if isinstance(found[name], str):
-            found[name] = parse(name, kind, found[name])
-    return found
+    for name in own:
+        parser.add_argument(f"--{name}")
+    # Not by argparse, which would put its own words in place of ours.
+    given = vars(parser.parse_args(argv))
+    return {
+        name: default if given[name] is None else parse(name, kind, given[name])
+        for name, (kind, default) in own.items()
+    }
 
 
 def recipe(argv, description, **own):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gwres.mlproject import entry, experiment, main, simulate, train
+from gwres.mlproject import entry, experiment, main, predict, promote, simulate, train
 from gwres.simulate import dataset
 from gwres.simulate.population import POPULATIONS
 
@@ -117,3 +117,33 @@ def test_simulate_refuses_what_it_cannot_write(refused, tmp_path):
     blocked = tmp_path / "file"
     blocked.touch()
     assert "file" in refused(simulate, {"out": str(blocked / "in"), "train": "1"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "gwres holds no finished training run with val/roc_auc; experiments that"),
+        (
+            {"experiment": "nowhere"},
+            "experiment nowhere holds no finished",
+        ),
+        ({"metric": "holdout/roc_auc"}, "metric must be one of validation"),
+        ({"dry": "perhaps"}, "dry must be true or false; received perhaps"),
+        ({"rollback": "true"}, "gwres-ensemble has no version to roll back to"),
+    ],
+)
+def test_promote_refuses_what_it_cannot_do(refused, settings, message):
+    assert message in refused(promote, settings)
+
+
+def test_predict_refuses_what_it_cannot_score(refused, simulated, tmp_path):
+    assert "data must be a G2Net folder; received none" in refused(predict, {})
+    assert "there is no folder" in refused(predict, {"data": "/no/such"})
+    data = {"data": str(simulated)}
+    said = refused(predict, data)
+    assert "received gwres-ensemble@champion: " in said
+    assert "received gwres-resnet18/7: " in refused(
+        predict, data | {"model": "gwres-resnet18/7"}
+    )
+    said = refused(predict, data | {"out": str(tmp_path)})
+    assert "out must be the file to write" in said

@@ -153,8 +153,8 @@ except Exception as error:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     words = lines[-2].replace("[", "").replace("]", "").replace(",", "").split()
-    assert words[:2] == ["'logit'", "'probability'"]
-    logit, probability = map(float, words[2:])
+    assert words[:3] == ["'logit'", "'probability'", "'detectors'"]
+    logit, probability = map(float, words[3:])
     # The example is the first validation window.
     validation = finished.client().download_artifacts(
         run.info.run_id, "predictions/validation.parquet", _made(tmp_path / "v")

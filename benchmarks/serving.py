@@ -1,0 +1,192 @@
+"""What `mlflow models serve` adds to the networks' own time, and what it bears.
+
+Starts the server itself, on a registered model, and asks it over loopback: single
+windows as JSON and as Parquet, batches of 64, and many clients at once. The members'
+own time is taken in this process, one member after the other, by the compiled graph
+that each would have alone. Everything is measured in one run on the same machine, so
+the ratios hold where the figures do not.
+
+    python -m benchmarks.serving [model] [seconds under load]
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import keras
+import mlflow
+import numpy as np
+import psutil
+import tensorflow as tf
+
+import gwres.models.classifier  # noqa: F401  registers the layers with Keras
+from gwres import client
+from gwres.simulate.noise import noise
+from gwres.strain import SHAPE
+
+BATCH, CLIENTS = 64, 8
+REPEATS = 100
+
+
+def timed(calls, repeats):
+    """Median seconds of each call, all in turn, so that a busy machine slows all alike.
+
+    Args:
+        calls: dict of name to function.
+        repeats: of each; three more come first and are left out.
+
+    Returns:
+        dict of name to seconds.
+    """
+    taken = {name: [] for name in calls}
+    for _ in range(repeats + 3):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            taken[name].append(time.perf_counter() - start)
+    return {name: np.median(all_of[3:]) for name, all_of in taken.items()}
+
+
+def members(model):
+    """The classifiers of a registered model, each as a graph of its own."""
+    local = mlflow.artifacts.download_artifacts(f"models:/{model}")
+    files = sorted(Path(local, "artifacts").rglob("*.keras"))
+    shape = tf.TensorSpec((None, *SHAPE), tf.float32)
+    return [
+        tf.function(keras.models.load_model(file), input_signature=[shape])
+        for file in files
+    ]
+
+
+class Server:
+    """`mlflow models serve` on a free port of the loopback."""
+
+    def __init__(self, model):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "mlflow", "models", "serve"]
+        command += ["-m", f"models:/{model}", "--env-manager", "local"]
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = tempfile.NamedTemporaryFile("w", suffix=".log", delete=False)
+        self.process = subprocess.Popen(
+            [*command, "-p", str(port)],
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+    def __enter__(self):
+        """Wait until it answers."""
+        for _ in range(1200):
+            try:
+                urllib.request.urlopen(f"{self.url}/ping", timeout=1)
+                return self
+            except OSError:
+                time.sleep(0.1)
+        raise TimeoutError(f"no answer from {self.url}; see {self.log.name}")
+
+    def __exit__(self, *error):
+        """End it and its children."""
+        parent = psutil.Process(self.process.pid)
+        for process in [*parent.children(recursive=True), parent]:
+            process.terminate()
+        self.process.wait()
+        self.log.close()
+
+    def memory(self):
+        """Resident memory, bytes."""
+        parent = psutil.Process(self.process.pid)
+        family = [*parent.children(recursive=True), parent]
+        return sum(process.memory_info().rss for process in family)
+
+
+def load(server, body, seconds):
+    """Many clients at once, each asking again when it is answered.
+
+    Returns:
+        (seconds of each request, errors, memory at start, middle and end in bytes).
+    """
+    taken, errors, until = [], [], time.monotonic() + seconds
+
+    def ask():
+        while time.monotonic() < until:
+            start = time.perf_counter()
+            try:
+                client.ask(body, client.PARQUET, server.url)
+                taken.append(time.perf_counter() - start)
+            except Exception as error:  # every one is counted and shown
+                errors.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    memory = [server.memory()]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        time.sleep(seconds / 2)
+        memory.append(server.memory())
+    for thread in threads:
+        thread.join()
+    return np.array(taken), errors, memory
+
+
+def row(name, value, note=""):
+    """Print one figure."""
+    print(f"{name:<44}{value:>16}   {note}", flush=True)
+
+
+def alone(networks, windows):
+    """The networks one after the other."""
+    for network in networks:
+        network(windows)
+
+
+def main(model, seconds):
+    """Measure and print."""
+    windows = noise(np.random.default_rng(0), BATCH)
+    one, many = windows[:1].astype(np.float32), windows.astype(np.float32)
+    text = json.dumps({"inputs": windows[:1].tolist()}).encode()
+    networks = members(model)
+    with Server(model) as server:
+
+        def ask(body, kind=client.PARQUET):
+            return lambda: client.ask(body, kind, server.url)
+
+        single = {"alone": lambda: alone(networks, one)}
+        single["Parquet"] = ask(client.parquet(one))
+        single["JSON"] = ask(text, "application/json")
+        single = {name: 1e3 * s for name, s in timed(single, REPEATS).items()}
+        row(f"{len(networks)} members, one window", f"{single['alone']:.1f} ms")
+        allowed = f"2 x members + 10 ms: {2 * single['alone'] + 10:.1f} ms"
+        for name in ("Parquet", "JSON"):
+            row(f"one window, {name}", f"{single[name]:.1f} ms", allowed)
+        whole = {"alone": lambda: alone(networks, many)}
+        whole["Parquet"] = ask(client.parquet(many))
+        whole = {name: BATCH / s for name, s in timed(whole, REPEATS).items()}
+        row(f"{len(networks)} members, {BATCH} windows", f"{whole['alone']:.0f} /s")
+        share = f"{100 * whole['Parquet'] / whole['alone']:.0f}% of the members' own"
+        row(f"{BATCH} windows, Parquet", f"{whole['Parquet']:.0f} /s", share)
+        for count in (1, BATCH):
+            body = client.parquet(many[:count])
+            taken, errors, memory = load(server, body, seconds)
+            row(
+                f"{CLIENTS} clients, {count} windows each, {seconds:g} s",
+                f"{len(taken)} answers",
+                f"{len(errors)} errors {errors[:1] or ''}",
+            )
+            middle, last = 1e3 * np.quantile(taken, [0.5, 0.99])
+            row("  median, 99th percentile", f"{middle:.0f}, {last:.0f} ms")
+            shown = ", ".join(f"{size / 1e6:.0f}" for size in memory)
+            row("  memory before, half-way, after", f"{shown} MB")
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1] if len(sys.argv) > 1 else "gwres-ensemble@champion"
+    main(chosen, float(sys.argv[2]) if len(sys.argv) > 2 else 60.0)

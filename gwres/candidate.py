@@ -1,0 +1,124 @@
+"""An ensemble before it is promoted: members, the stack fitted to them, its scores."""
+
+from dataclasses import asdict, replace
+
+from gwres import cache, ensemble, metrics, registry, runs
+from gwres.registry import ENSEMBLE
+
+
+class Candidate:
+    """Members, the stack fitted to them, and what it scores.
+
+    Args:
+        members: list of `runs.Member` with their models, the best first.
+
+    Attributes:
+        considered: the members that it was given.
+        members: those whose weight is not 0, which alone are served.
+        fitted: an `ensemble.Fitted` of all that were considered.
+        stack: the `Stack` of `members`.
+        judged: split to `ensemble.Rows`; without the holdout if that
+            has not both signals and noise.
+        key: a name for these members and weights: equal names, equal answers.
+        version: of the ensemble in the registry, or None.
+    """
+
+    def __init__(self, members):
+        self.considered = members
+        self.judged = {"stack": _rows(members, "stack"), "gate": _rows(members, "gate")}
+        # Whatever the holdout lacks is no reason against a member: it decides nothing.
+        if all(set(t["label"]) == {0, 1} for t in _predictions(members, "holdout")):
+            self.judged["holdout"] = _rows(members, "holdout")
+        self.fitted = ensemble.fit(self.judged["stack"])
+        weights = self.fitted.stack.weights
+        self.members = [one for one, weight in zip(members, weights) if weight]
+        self.stack = replace(
+            self.fitted.stack, weights=tuple(weight for weight in weights if weight)
+        )
+        rounded = [f"{w:.6g}" for w in (*self.stack.weights, self.stack.intercept)]
+        self.key = cache.digest([[one.id for one in self.members], rounded])
+        self.version = registry.version_of(ENSEMBLE, "gwres.ensemble", self.key)
+
+    def predictions(self, split):
+        """The ensemble's predictions table of a split."""
+        return self.judged[split].predictions(self.fitted.stack)
+
+    def area(self, split):
+        """ROC-AUC of the ensemble on a split, a `metrics.Interval`."""
+        table = self.predictions(split)
+        return metrics.roc_auc(table["label"], table["logit"])
+
+    def beside(self, split):
+        """The ensemble less what is simpler, in ROC-AUC on a split.
+
+        Returns:
+            dict of the simpler thing's name to a `metrics.Difference`.
+        """
+        rows = self.judged[split]
+        ours = self.predictions(split)["logit"]
+        simpler = {
+            "the members' average": rows.logits.mean(axis=1),
+            f"the best member, {self.considered[0].kind}": rows.logits[:, 0],
+        }
+        return {
+            name: metrics.paired(rows.labels, ours, logits)
+            for name, logits in simpler.items()
+        }
+
+    def register(self):
+        """Register what is not registered yet: the members, then the ensemble."""
+        found = {one.id: registry.register(one) for one in self.considered}
+        self.considered = list(found.values())
+        self.members = [found[one.id] for one in self.members]
+        if self.version:
+            return
+        members = [f"{one.name}/{one.version}" for one in self.members]
+        tags = {
+            "gwres.ensemble": self.key,
+            "gwres.members": ", ".join(members),
+            "gwres.split_hash": self.members[0].split_hash,
+            "gwres.stack": self.stack.kind,
+        }
+        if "holdout" in self.judged:
+            area = asdict(self.area("holdout"))
+            tags["gwres.holdout_roc_auc"] = area.pop("value")
+            tags |= {f"gwres.holdout_roc_auc_{end}": area[end] for end in area}
+        self.version = registry.join(self.members, self.stack, tags)
+
+    def evidence(self):
+        """All that a decision rests on, as JSON-able values."""
+        weights = dict(zip((one.id for one in self.members), self.stack.weights))
+        return {
+            "version": self.version and int(self.version.version),
+            "members": [
+                {
+                    "model": one.name,
+                    "version": one.version and int(one.version),
+                    "run": one.id,
+                    "kind": one.kind,
+                    "score": one.score,
+                    "weight": weights.get(one.id, 0.0),
+                }
+                for one in self.considered
+            ],
+            "stack": asdict(self.stack),
+            "stack_reason": self.fitted.reason,
+            "stack_unseen": {k: asdict(v) for k, v in self.fitted.unseen.items()},
+        } | {
+            split: {
+                "windows": len(self.judged[split].table),
+                "roc_auc": asdict(self.area(split)),
+                "less": {k: asdict(v) for k, v in self.beside(split).items()},
+            }
+            for split in ("gate", "holdout")
+            if split in self.judged
+        }
+
+
+def _predictions(members, split):
+    return [runs.predictions(one.id, split) for one in members]
+
+
+def _rows(members, split):
+    hashed = any(one.hashed for one in members)
+    return ensemble.rows(_predictions(members, split), split, hashed)

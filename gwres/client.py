@@ -1,0 +1,94 @@
+"""Asks a served model; needs neither MLflow nor TensorFlow."""
+
+import io
+import json
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gwres.errors import InputError
+from gwres.strain import SHAPE
+
+URL = "http://127.0.0.1:5001"
+PARQUET = "application/vnd.apache.parquet"
+
+
+def score(windows, url=URL, batch=64, timeout=60.0):
+    """Have a server score windows.
+
+    Args:
+        windows: strain (n, 3, 4096), float32 or float64; an array or what can be sliced
+            like one. It is sent as float32, in which the networks compute.
+        url: of the server.
+        batch: windows in a request; the server refuses more than 1,024.
+        timeout: for each request, s.
+
+    Returns:
+        DataFrame of n rows: logit, probability, detectors.
+
+    Raises:
+        InputError: what the server refused, in its words; or no server answers.
+    """
+    starts = range(0, len(windows), batch)
+    tables = [
+        ask(parquet(windows[i : i + batch]), PARQUET, url, timeout) for i in starts
+    ]
+    if not tables:
+        raise InputError("expected windows to score; received none")
+    return pd.concat(tables, ignore_index=True)
+
+
+def parquet(windows):
+    """Windows as the bytes of a Parquet file: one column of flat lists of 12,288."""
+    flat = np.ascontiguousarray(windows, dtype=np.float32)
+    if flat.ndim != 3 or flat.shape[1:] != SHAPE:
+        raise InputError(f"expected strain (n, 3, 4096), received {flat.shape}")
+    column = pa.FixedSizeListArray.from_arrays(flat.ravel(), SHAPE[0] * SHAPE[1])
+    buffer = io.BytesIO()
+    # Noise has no repetitions that a dictionary or compression would find.
+    pq.write_table(
+        pa.table({"strain": column}), buffer, compression="none", use_dictionary=False
+    )
+    return buffer.getvalue()
+
+
+def ask(body, kind, url=URL, timeout=60.0):
+    """Send one request.
+
+    Args:
+        body: bytes.
+        kind: its content type: application/json or `PARQUET`.
+        url: of the server.
+        timeout: s.
+
+    Returns:
+        DataFrame: logit, probability, detectors.
+
+    Raises:
+        InputError: see `score`.
+    """
+    request = urllib.request.Request(
+        f"{url.rstrip('/')}/invocations", body, {"Content-Type": kind}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return pd.DataFrame(json.load(answer)["predictions"])
+    except urllib.error.HTTPError as error:
+        text = error.read().decode("utf-8", "replace")
+        raise InputError(f"{url} refused, status {error.code}: {_why(text)}") from None
+    except (urllib.error.URLError, TimeoutError) as error:
+        raise InputError(f"no answer from {url}: {error}") from None
+
+
+def _why(text):
+    """The message in a refusal, without the data that MLflow repeats before it."""
+    try:
+        text = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    text = " ".join(text.split())
+    return text if len(text) < 1000 else text.rpartition("Error: ")[2][:1000]

@@ -1,0 +1,238 @@
+"""Stacks the logits of several members on rows that none of them trained on.
+
+A stack is a weighted sum, found by logistic regression on the stack split whose weights
+are drawn towards those of the plain average, 1/m. How strong the pull is, is chosen by
+cross-validation, and which kind of stack by another around it: the rows that choose are
+never the rows that were fitted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.special import expit
+from sklearn.model_selection import StratifiedKFold
+
+from gwres import evaluate, metrics
+from gwres.data.split import split
+from gwres.errors import InputError
+from gwres.models.stack import Stack
+
+# Weights of 1/m and no intercept; weights of 0 and above; any weights.
+KINDS = ("average", "nonnegative", "logistic")
+# Its weights can be read as shares, and no member is turned against itself.
+DEFAULT = "nonnegative"
+PULLS = (1e-4, 1e-3, 1e-2, 0.1, 1.0)
+FOLDS = 5
+LEVEL = 0.05  # p-value below which one stack beats another
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One split as several members score it.
+
+    Args:
+        table: predictions table without the column logit, sorted by id.
+        logits: float64 (n, members).
+    """
+
+    table: object
+    logits: np.ndarray
+
+    @property
+    def labels(self):
+        """(n,) of 0 and 1."""
+        return self.table["label"].to_numpy()
+
+    def predictions(self, stack):
+        """The predictions table of a stack."""
+        return self.table.assign(logit=stack(self.logits))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` found.
+
+    Args:
+        stack: the chosen one, fitted on all the rows.
+        unseen: kind to ROC-AUC (`metrics.Interval`) of logits that each fold's stack
+            gives the rows it was not fitted on.
+        reason: why this kind, in words.
+    """
+
+    stack: Stack
+    unseen: dict
+    reason: str
+
+
+def rows(tables, name, hashed):
+    """Join the members' predictions of one split, refusing rows of any other.
+
+    Args:
+        tables: list of predictions tables, one for each member.
+        name: the split, such as "stack".
+        hashed: whether the ids are those of files, whose split is `split.split` of the
+            id: it is then computed anew and not taken from the table.
+
+    Returns:
+        `Rows`.
+
+    Raises:
+        InputError: no rows, a row of another split, or members that scored other
+            windows; see `evaluate.align`.
+    """
+    for table in tables:
+        if not len(table):
+            raise InputError(f"expected rows of the split {name}; received none")
+        strange = table["split"].to_numpy() != name
+        if hashed:
+            strange |= np.array([split(one) != name for one in table["id"]])
+        if strange.any():
+            raise InputError(
+                f"expected rows of the split {name} alone; {strange.sum():,} of "
+                f"{len(table):,} are of another, such as {table['id'][strange].iloc[0]}"
+                ": a member may have trained on them"
+            )
+    first = tables[0].sort_values("id", ignore_index=True)
+    aligned = [evaluate.align(first, table)["logit"].to_numpy() for table in tables]
+    return Rows(first.drop(columns="logit"), np.stack(aligned, axis=1))
+
+
+def fit(stacked):
+    """Choose and fit a stack.
+
+    The default kind is kept unless another orders rows that neither was fitted on
+    better than it does, by the paired DeLong test.
+
+    Args:
+        stacked: `Rows` of the stack split.
+
+    Returns:
+        `Fitted`.
+
+    Raises:
+        InputError: too few signals or noise windows for the folds.
+    """
+    x, y = stacked.logits, stacked.labels
+    least = min((y == 1).sum(), (y == 0).sum())
+    if least < 2 * FOLDS:
+        raise InputError(
+            f"a stack needs {2 * FOLDS} signals and {2 * FOLDS} noise windows in the "
+            f"split stack; received {(y == 1).sum():,} and {(y == 0).sum():,}"
+        )
+    unseen = {kind: _out_of_fold(x, y, kind) for kind in KINDS}
+    kind, reason = DEFAULT, "no other kind does better on rows it was not fitted on"
+    best = 0.0
+    for other in KINDS:
+        gain = metrics.paired(y, unseen[other], unseen[DEFAULT])
+        if gain.p < LEVEL and gain.value > best:
+            kind, best = other, gain.value
+            reason = (
+                f"on rows it was not fitted on it beats {DEFAULT} by {gain.value:.4f} "
+                f"of ROC-AUC, p = {gain.p:.2g}"
+            )
+    stack = best_of(x, y, kind)
+    if not any(stack.weights):
+        stack = weigh(x, y, "average", 0.0)
+        reason = f"the {kind} weights are all 0: no member tells signals from noise"
+    areas = {kind: metrics.roc_auc(y, logits) for kind, logits in unseen.items()}
+    return Fitted(stack, areas, reason)
+
+
+def weigh(x, y, kind, pull):
+    """Fit a stack of the kind.
+
+    Minimises mean log(1 + exp(-s z)) + pull/2 |w - 1/m|^2 over w (and the intercept b),
+    with z = x w + b and s = 1 for signals, -1 for noise. It is convex.
+
+    Args:
+        x: logits (n, members).
+        y: labels (n,).
+        kind: one of `KINDS`.
+        pull: towards the average, from 0.
+
+    Returns:
+        `Stack`.
+    """
+    members = x.shape[1]
+    even = np.full(members, 1 / members)
+    if kind == "average":
+        return Stack(kind, tuple(even.tolist()), 0.0, 0.0)
+
+    z = np.column_stack([x, np.ones(len(x))])
+    towards, held = np.append(even, 0.0), np.append(np.full(members, pull), 0.0)
+    found = _newton(z, y, towards, held, _bounded if kind == "nonnegative" else _free)
+    return Stack(kind, tuple(found[:-1].tolist()), float(found[-1]), pull)
+
+
+def _loss(found, z, y, towards, held):
+    """The loss of `weigh`, and its slope."""
+    logits, off = z @ found, found - towards
+    value = np.mean(np.logaddexp(0, logits) - y * logits) + held @ off**2 / 2
+    return value, z.T @ (expit(logits) - y) / len(y) + held * off
+
+
+def _newton(z, y, towards, held, least):
+    """The least of `_loss`, by Newton's method with steps halved until they gain."""
+    found = towards
+    value, slope = _loss(found, z, y, towards, held)
+    for _ in range(100):
+        p = expit(z @ found)
+        # Where all is certain the bend vanishes; a trace of more keeps it solvable.
+        bend = (z.T * (p * (1 - p))) @ z / len(y) + np.diag(held + 1e-12)
+        step = found - least(bend, bend @ found - slope)
+        for _ in range(50):
+            tried = _loss(found - step, z, y, towards, held)
+            if tried[0] <= value:
+                break
+            step = step / 2
+        else:
+            break
+        gained, found, (value, slope) = value - tried[0], found - step, tried
+        if gained < 1e-15:
+            break
+    return found
+
+
+def _free(bend, pulled):
+    """What minimises u bend u / 2 - pulled u."""
+    return np.linalg.solve(bend, pulled)
+
+
+def _bounded(bend, pulled):
+    """The same with no u below 0 but the last, the intercept."""
+    root = np.linalg.cholesky(bend)
+    # The intercept as the difference of two that are not below 0.
+    columns = np.column_stack([root.T, -root[-1]])
+    found, _ = nnls(columns, np.linalg.solve(root, pulled))
+    return np.append(found[:-2], found[-2] - found[-1])
+
+
+def best_of(x, y, kind):
+    """Fit a stack with the pull that cross-validation finds best."""
+    if kind == "average":
+        return weigh(x, y, kind, 0.0)
+    losses = [_held_out_loss(x, y, kind, pull) for pull in PULLS]
+    # Of pulls that do equally well the strongest: it is the simplest stack.
+    best = max(i for i, loss in enumerate(losses) if loss <= min(losses) + 1e-9)
+    return weigh(x, y, kind, PULLS[best])
+
+
+def _folds(y):
+    return StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(y, y)
+
+
+def _held_out_loss(x, y, kind, pull):
+    total = 0.0
+    for train, test in _folds(y):
+        z = weigh(x[train], y[train], kind, pull)(x[test])
+        total += np.sum(np.logaddexp(0, z) - y[test] * z)
+    return total / len(y)
+
+
+def _out_of_fold(x, y, kind):
+    """Logits of every row by a stack that was chosen and fitted without it."""
+    logits = np.zeros(len(y))
+    for train, test in _folds(y):
+        logits[test] = best_of(x[train], y[train], kind)(x[test])
+    return logits

@@ -1,0 +1,27 @@
+"""Score a G2Net test folder: `mlflow run . -e predict -P data=/data/g2net`."""
+
+import sys
+
+from gwres.mlproject import entry
+
+
+def main(argv):
+    """Parse and run."""
+    from gwres import jobs
+    from gwres.errors import InputError
+    from gwres.mlproject import options
+
+    own = options.read(
+        argv,
+        __doc__,
+        data=(str, ""),
+        model=(str, "gwres-ensemble@champion"),
+        out=(str, "submission.csv"),
+    )
+    if not own["data"]:
+        raise InputError("data must be a G2Net folder; received none")
+    jobs.predict(**own)
+
+
+if __name__ == "__main__":
+    entry.run("predict", main, sys.argv[1:])
