@@ -1,7 +1,7 @@
 """What a run's page in MLflow says of it: a note in Markdown."""
 
 from gwres import evaluate
-from gwres.report import show, verdict
+from gwres.report import edges, show, verdict
 
 PLOTS = ("roc", "sensitivity")
 
@@ -63,7 +63,7 @@ def _bins(ours, theirs):
     if not pairs:
         return ""
     rows = [
-        f"| {one.low:g} to {one.high:g} | {one.count:,} | {show(one.measure)} | "
+        f"| {edges(one)} | {one.count:,} | {show(one.measure)} | "
         f"{show(other.measure)} |"
         for one, other in pairs
     ]

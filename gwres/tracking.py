@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
@@ -51,6 +52,7 @@ def run(name):
     ):
         mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(log_system_metrics=False) as active:
+        _present(active.info.experiment_id)
         _call(name)
         mlflow.set_tags({"gwres.entry": name} | _provenance())
         try:
@@ -58,6 +60,14 @@ def run(name):
         except BaseException as error:
             mlflow.set_tag("gwres.error", f"{type(error).__name__}: {error}"[:5000])
             raise
+
+
+def _present(experiment_id):
+    """Have the UI show an experiment as one of trained models, if nobody chose."""
+    kind = "mlflow.experimentKind"
+    if kind not in mlflow.get_experiment(experiment_id).tags:
+        client = mlflow.MlflowClient()
+        client.set_experiment_tag(experiment_id, kind, "custom_model_development")
 
 
 def _call(name):
@@ -109,6 +119,16 @@ def described(text, tags=None):
     """Put a Markdown note on the present run's page, and tags for its columns."""
     tags = {"mlflow.note.content": text} | (tags or {})
     mlflow.set_tags({name: str(value)[:5000] for name, value in tags.items()})
+
+
+def corpus(opened, source):
+    """Log what is trained on and judged on, and the hash of the split."""
+    mlflow.set_tag("gwres.split_hash", opened.split_hash)
+    for name, windows in opened.judged.items():
+        # Whole numbers would make MLflow warn of values that may be missing.
+        table = windows.table[["id", "label"]].astype({"label": float})
+        data = from_pandas(table, name=f"{opened.name}-{name}"[:500], targets="label")
+        mlflow.log_input(data, context=name, tags={"source": source})
 
 
 def epoch(row, run_id=None):
