@@ -2,6 +2,7 @@
 
 from gwres import evaluate
 from gwres.report import edges, show, verdict
+from gwres.views import QUERY
 
 PLOTS = ("roc", "sensitivity")
 
@@ -33,7 +34,8 @@ def finished(title, tables, place, cost, command, study=None):
         f"{cost['cost/windows_per_core_second']:,.0f} windows per core-second, "
         f"{cost['cost/parameters']:,.0f} parameters.",
         f"**Report** [report.html](#/experiments/{experiment}/runs/{run}"
-        "/artifacts/report.html): figures, loudest misses and false alarms.",
+        "/artifacts/report.html): figures, loudest misses and false alarms. "
+        f"[All runs](#/experiments/{experiment}/runs?{QUERY}) beside this one.",
         study or "",
         f"**The same training again**\n\n```\n{command}\n```",
     ]

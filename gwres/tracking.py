@@ -18,8 +18,9 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
-from gwres import cache, notes
+from gwres import cache, notes, views
 from gwres.errors import InputError
+from gwres.models.resnet import DEPTHS
 from gwres.strain import SHAPE
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def run(name):
     ):
         mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(log_system_metrics=False) as active:
-        _present(active.info.experiment_id)
+        views.prepare(active.info.experiment_id)
         _call(name)
         mlflow.set_tags({"gwres.entry": name} | _provenance())
         try:
@@ -60,14 +61,6 @@ def run(name):
         except BaseException as error:
             mlflow.set_tag("gwres.error", f"{type(error).__name__}: {error}"[:5000])
             raise
-
-
-def _present(experiment_id):
-    """Have the UI show an experiment as one of trained models, if nobody chose."""
-    kind = "mlflow.experimentKind"
-    if kind not in mlflow.get_experiment(experiment_id).tags:
-        client = mlflow.MlflowClient()
-        client.set_experiment_tag(experiment_id, kind, "custom_model_development")
 
 
 def _call(name):
@@ -110,6 +103,9 @@ def recipe(chosen):
         {
             "gwres.depth": chosen.model.depth,
             "gwres.frontend": chosen.frontend,
+            "mlflow.runColor": views.colour(
+                list(DEPTHS).index(chosen.model.depth), chosen.frontend
+            ),
         }
     )
     _call(chosen.name)

@@ -25,7 +25,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from gwres import evaluate, gallery, notes, report, tracking
+from gwres import evaluate, gallery, notes, report, tracking, views
 from gwres.data.corpus import Windows
 from gwres.recipe import Recipe
 from gwres.simulate import dataset, waveforms
@@ -221,8 +221,11 @@ class Page:
         driver.get("about:blank")
         driver.get(address + path)
         # The assistant's panel hides a quarter of the page until it is closed once.
-        key = "mlflow.assistant.panelOpen_v1"
-        driver.execute_script("localStorage.setItem(arguments[0], 'false')", key)
+        driver.execute_script("""
+            const assistant = "mlflow.assistant.";
+            localStorage.setItem(assistant + "fab.autoOpenedOnFirstLoad_v1", "true");
+            localStorage.setItem(assistant + "panelOpen_v1", "false");
+        """)
         driver.refresh()
 
     def wait(self, ready, what):
@@ -264,14 +267,20 @@ class Page:
 
 def test_the_runs_table_shows_all_runs(served, browser):
     address, experiment, _ = served
-    page = Page(browser, address, f"/#/experiments/{experiment}/runs")
+    page = Page(browser, address, f"/#/experiments/{experiment}/runs?{views.QUERY}")
     page.text("6 matching runs", *(f"resnet{depth}-templates" for depth in DEPTHS))
+    # The view's columns, with numbers in them, and the best run first.
+    page.text("holdout/roc_auc", "matched_filter/roc_auc", "cost/parameters")
+    cells = page.all('[role="gridcell"][col-id*="holdout/roc_auc`"]', len(DEPTHS))
+    rows = sorted(cells, key=lambda cell: cell.location["y"])
+    areas = [float(cell.text) for cell in rows]
+    assert areas == sorted(areas, reverse=True) and areas[0] > areas[-1]
     page.picture("runs")
 
 
 def test_the_charts_of_all_runs_hold_something(served, browser):
     address, experiment, _ = served
-    path = f"/#/experiments/{experiment}/runs?compareRunsMode=CHART"
+    path = f"/#/experiments/{experiment}/runs?compareRunsMode=CHART&{views.SECTIONS}"
     page = Page(browser, address, path)
     page.text("cost", "holdout")
     counts = page.charts()
@@ -297,7 +306,7 @@ def test_six_runs_are_compared(served, browser):
 def test_a_run_tells_its_result_and_draws_its_metrics(served, browser):
     address, experiment, runs = served
     path = f"/#/experiments/{experiment}/runs/{runs[152]}"
-    page = Page(browser, address, path)
+    page = Page(browser, address, f"{path}?{views.SECTIONS}")
     page.text("resnet152-templates", "ROC-AUC", "the matched filter on the same")
     [image] = page.all('img[src*="roc.png"]')
     page.wait(lambda _: width(browser, image) == 800, "ROC curve in the description")
@@ -318,6 +327,7 @@ def test_the_report_opens_from_the_run(served, browser):
     """Inside MLflow's frame: its text, and every one of its figures."""
     address, experiment, runs = served
     path = f"/#/experiments/{experiment}/runs/{runs[152]}/artifacts/report.html"
+    path += f"?{views.SECTIONS}"
     page = Page(browser, address, path)
     [frame] = page.all("iframe")
     browser.switch_to.frame(frame)
