@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from gwres import cache, evaluate, plots
+from gwres import report as page
 
 
 def pairs(tables):
@@ -38,7 +39,7 @@ def report(folder, title, tables, lists=None):
         folder: where to; created.
         title: of the report.
         tables: as for `pairs`; one will do.
-        lists: as for `evaluate.report`.
+        lists: as for `report.report`.
 
     Returns:
         Path of `report.html`.
@@ -49,8 +50,8 @@ def report(folder, title, tables, lists=None):
     folder = Path(folder)
     first = next(iter(tables.values()))
     tables = {name: evaluate.align(first, table) for name, table in tables.items()}
-    png = evaluate.picture(plots.rocs(tables))
-    text = evaluate.template("comparison.html.jinja").render(
+    png = page.picture(plots.rocs(tables))
+    text = page.template("comparison.html.jinja").render(
         title=title,
         split=first["split"].iloc[0],
         signals=int(first["label"].sum()),

@@ -1,19 +1,11 @@
-"""From the predictions table to named metrics and a report that stands alone.
+"""From the predictions table to named metrics.
 
 The table is the contract: one row per window, with `COLUMNS` (id and split, text;
 label, 0 or 1; logit, finite; network_snr, NaN for noise and where unknown). Further
 columns, such as parameters of the signals, are shown in the report and not read.
 """
 
-import base64
-import io
-from importlib.resources import files
-from pathlib import Path
-
-import jinja2
-import numpy as np
-
-from gwres import cache, metrics, plots
+from gwres import metrics
 from gwres.errors import InputError
 
 COLUMNS = ("id", "split", "label", "logit", "network_snr")
@@ -29,7 +21,6 @@ ODDS = (
     ("accuracy", "Accuracy at logit 0", metrics.accuracy),
     ("brier", "Brier score (chance 0.25, best 0)", metrics.brier),
 )
-SHOWN = 10  # rows of the tables of misses and false alarms
 
 
 def check(table):
@@ -152,155 +143,3 @@ def by_snr(table, **options):
     """`metrics.by_snr` of a table of predictions."""
     columns = table["label"], table["logit"], table["network_snr"]
     return metrics.by_snr(*columns, **options)
-
-
-def report(folder, title, table, history=None, baseline=None, example=None, lists=None):
-    """Write `plots/*.png` and a `report.html` that needs nothing but itself.
-
-    Args:
-        folder: where to; created.
-        title: of the report.
-        table: predictions of one split.
-        history: what `plots.history` draws.
-        baseline: the same windows scored by the matched filter, drawn beside.
-        example: arguments of `plots.example`.
-        lists: dict of headings, such as Cost or Parameters, to a dict each of what is
-            to be listed below them.
-
-    Returns:
-        Path of `report.html`.
-
-    Raises:
-        InputError: what `check` and `align` refuse.
-    """
-    check(table)
-    folder = Path(folder)
-    if baseline is not None:
-        baseline = align(table, baseline)
-        baseline["network_snr"] = table["network_snr"].to_numpy()
-        table = table.assign(matched_filter=baseline["logit"].to_numpy())
-    figures = [
-        (name, caption, picture(figure))
-        for name, caption, figure in _figures(table, history, baseline, example)
-    ]
-    compared = baseline is not None and table["label"].nunique() == 2
-    text = template("report.html.jinja").render(
-        title=title,
-        split=table["split"].iloc[0],
-        signals=int(table["label"].sum()),
-        rows=len(table),
-        headline=_headline(table, baseline),
-        difference=compare(table, baseline) if compared else None,
-        snrs=_snrs(table, baseline),
-        notes=summary(table, str(table["split"].iloc[0]))[1],
-        figures=[(text, base64.b64encode(png).decode()) for _, text, png in figures],
-        worst=_worst(table),
-        lists=lists or {},
-    )
-    # All is made before any is written, so that a failure leaves the last report whole.
-    for name, _, png in figures:
-        with cache.replacing(folder / "plots" / f"{name}.png") as scratch:
-            scratch.write_bytes(png)
-    with cache.replacing(folder / "report.html") as scratch:
-        scratch.write_text(text, encoding="utf-8")
-    return folder / "report.html"
-
-
-def _figures(table, history, baseline, example):
-    """Name, caption and Figure of all that the rows suffice for."""
-    if table["label"].nunique() == 2:
-        yield "roc", "ROC curve with 95% intervals.", plots.roc(table, baseline)
-        if by_snr(table):
-            caption = "ROC-AUC and sensitivity by network SNR, with 95% intervals."
-            yield "sensitivity", caption, plots.sensitivity(table, baseline)
-    caption = "Calibration, in bins of about as many windows each."
-    yield "calibration", caption, plots.calibration(table)
-    yield "scores", "Logits of signals and of noise.", plots.scores(table)
-    if history is not None:
-        yield "history", "The course of training.", plots.history(history)
-    if example is not None:
-        caption = "A window as recorded, and as the network sees it."
-        yield "example", caption, plots.example(*example)
-
-
-def picture(figure):
-    """A figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def template(name):
-    """A template of this package, which shows numbers as `_show` does."""
-
-    def text(name):
-        return files("gwres").joinpath(name).read_text(encoding="utf-8")
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(text),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["show"] = _show
-    return environment.get_template(name)
-
-
-def _show(value):
-    """A number to four digits, an interval with its ends, nothing for NaN."""
-    if isinstance(value, metrics.Interval):
-        return f"{value.value:.4f} ({value.low:.4f} to {value.high:.4f})"
-    if isinstance(value, (float, np.floating)):
-        return "" if np.isnan(value) else f"{value:.4g}"
-    return "" if value is None else str(value)
-
-
-def _headline(table, baseline):
-    """Rows of (what, the network's, the filter's): None where there is none."""
-    ours, _ = ordered(table)
-    theirs = {} if baseline is None else ordered(baseline)[0]
-    rows = [
-        (title, ours[name], theirs.get(name))
-        for name, title, _, _ in ORDER
-        if name in ours
-    ]
-    labels, logits = table["label"], table["logit"]
-    rows += [(title, function(labels, logits), None) for _, title, function in ODDS]
-    error = metrics.calibration_error(labels, logits)
-    return [*rows, ("Expected calibration error (best 0)", error, None)]
-
-
-def _snrs(table, baseline):
-    """Rows of (bin, signals, the network's area, the filter's or None)."""
-    if table["label"].nunique() < 2:
-        return []
-    ours = by_snr(table)
-    theirs = [None] * len(ours) if baseline is None else by_snr(baseline)
-    return [
-        (
-            f"{one.low:g} to {one.high:g}",
-            one.count,
-            one.measure,
-            other and other.measure,
-        )
-        for one, other in zip(ours, theirs)
-    ]
-
-
-def _worst(table):
-    """The signals that should not have been missed, the noise most like a signal."""
-    missed = table[(table["label"] == 1) & (table["logit"] <= 0)]
-    known = missed["network_snr"].notna().any()
-    by = "network_snr" if known else "logit"
-    alarms = table[(table["label"] == 0) & (table["logit"] > 0)]
-    sorted_rows = {
-        "Loudest misses": missed.sort_values(by, ascending=not known),
-        "Loudest false alarms": alarms.sort_values("logit", ascending=False),
-    }
-    return {
-        title: rows.head(SHOWN)
-        .drop(columns=["split", "label"])
-        .dropna(axis=1, how="all")
-        for title, rows in sorted_rows.items()
-    }

@@ -10,10 +10,14 @@ from filelock import FileLock, Timeout
 
 from gwres import (
     cache,
+    closing,
     evaluate,
+    gallery,
     matched_filter,
-    plots,
+    notes,
     registry,
+    report,
+    studies,
     submission,
     tracking,
     train,
@@ -59,23 +63,36 @@ def fit(recipe, trials=0, storage=STORAGE):
         recipe: a `Recipe`.
         trials: how many finished trials the study should hold; 0 does not tune.
         storage: database URL of the study.
+
+    Returns:
+        list of the lines that matter, for the screen.
     """
     weights = tracking.weights(recipe.fit.init)
     database = tune.storage(storage) if trials else None
     opened = corpus(recipe.data)
     tracking.corpus(opened, recipe.data.source)
+    tuned = ""
     if trials and judgeable(opened):
         study = tune.study(database, tune.name(recipe, opened), recipe.fit.seed)
         recipe = tune.tune(recipe, opened, study, trials, tracking.Trial, weights)
-        table = tune.table(study)
-        tracking.study(study.study_name, table, plots.trials(table))
+        tuned = _studied(study)
     recipe = recipe.sized()
     tracking.recipe(recipe)
     log.info("training %s", recipe.name)
     with workplace({"recipe": recipe.flat(), "data": opened.name}) as folder:
         trained = train.fit(recipe, opened, folder, weights, tracking.epoch)
         with tempfile.TemporaryDirectory() as out:
-            _judge(recipe, opened, trained, Path(out))
+            return _judge(recipe, opened, trained, Path(out), tuned)
+
+
+def _studied(study):
+    """Log a study with its figures; its note."""
+    table, shares = tune.table(study), tune.importance(study)
+    figures = {"history": studies.course(table), "slices": studies.slices(table)}
+    if shares:
+        figures["importance"] = studies.importance(shares)
+    tracking.study(study.study_name, table, figures)
+    return notes.tuned(study.study_name, table, shares)
 
 
 def judgeable(opened):
@@ -91,8 +108,12 @@ def judgeable(opened):
     return both
 
 
-def _judge(recipe, opened, trained, out):
-    """Score every judged split through the raw path, and log what it shows."""
+def _judge(recipe, opened, trained, out, tuned):
+    """Score every judged split through the raw path, and log what it shows.
+
+    Returns:
+        list of lines for the screen.
+    """
     tables = {
         name: train.score(trained.classifier, windows)
         for name, windows in opened.judged.items()
@@ -106,14 +127,15 @@ def _judge(recipe, opened, trained, out):
         "cost/parameters": trained.classifier.count_params(),
     }
     lists = {"Cost": cost, "Settings": recipe.flat()}
-    metrics, notes = cost, []
+    metrics, missing = cost, []
+    tags = {"gwres.command": recipe.command}
     if len(tables["holdout"]):
         classical = baseline(recipe, opened)
-        found, notes = evaluate.summary(tables["holdout"])
+        found, missing = evaluate.summary(tables["holdout"])
         beside, _ = evaluate.summary(classical, "matched_filter")
         areas = {k: v for k, v in beside.items() if "roc_auc" in k}
         metrics = cost | found | areas
-        evaluate.report(
+        report.report(
             out,
             recipe.name,
             tables["holdout"],
@@ -121,12 +143,20 @@ def _judge(recipe, opened, trained, out):
             classical,
             example(opened),
             lists,
+            gallery.viewer(opened.judged["holdout"], opened.asd),
         )
+        judged = tables["holdout"], classical
+        text = notes.finished(
+            recipe.name, judged, tracking.place(), cost, recipe.command, tuned
+        )
+        tracking.described(text, tags | _area(found))
     else:
-        notes = ["holdout has no windows: no metrics and no report"]
+        missing = ["holdout has no windows: no metrics and no report"]
+        tracking.described(f"{missing[0]}\n\n{tuned}", tags)
     some = next(w.read(0, 1) for w in opened.judged.values() if len(w.table))
-    tracking.finish(metrics, notes, out, trained.classifier, some)
-    _tell(metrics)
+    tracking.finish(metrics, missing, out, trained.classifier, some)
+    rows = len(tables["holdout"])
+    return [*_told(metrics, rows), *closing.lines(rows > 0)]
 
 
 def baseline(recipe, opened):
@@ -138,7 +168,7 @@ def baseline(recipe, opened):
 
 
 def example(opened):
-    """A judged signal, the loudest, for `plots.example`: raw, whitened, title."""
+    """A judged signal, the loudest, for `gallery.example`: raw, whitened, title."""
     for windows in opened.judged.values():
         signals = windows.table[windows.table["label"] == 1]
         if len(signals):
@@ -149,16 +179,22 @@ def example(opened):
     return None
 
 
-def _tell(metrics):
-    """Say on the screen what came out."""
-    if "holdout/roc_auc" in metrics:
-        interval = [metrics[f"holdout/roc_auc_{end}"] for end in ("low", "high")]
-        log.info(
-            "holdout/roc_auc %.4f (%.4f to %.4f), matched filter %.4f",
-            metrics["holdout/roc_auc"],
-            *interval,
-            metrics["matched_filter/roc_auc"],
-        )
+def _area(found):
+    """The headline as a tag, for a column of the runs table."""
+    if "holdout/roc_auc" not in found:
+        return {}
+    ends = [found[f"holdout/roc_auc{end}"] for end in ("", "_low", "_high")]
+    return {"gwres.roc_auc": "{:.4f} ({:.4f} to {:.4f})".format(*ends)}
+
+
+def _told(metrics, rows):
+    """The headline as a line for the screen, beside the matched filter's."""
+    if "holdout/roc_auc" not in metrics:
+        return []
+    other = metrics["matched_filter/roc_auc"]
+    area = _area(metrics)["gwres.roc_auc"]
+    words = f"on {rows:,} holdout windows; matched filter {other:.4f}"
+    return [f"ROC-AUC  {area} {words}"]
 
 
 def predict(model, data, out):

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gwres import comparison, evaluate, jobs, matched_filter, tracking, versions
+from gwres import (
+    comparison,
+    evaluate,
+    gallery,
+    jobs,
+    matched_filter,
+    report,
+    tracking,
+    versions,
+)
 from gwres.data.corpus import JUDGED, corpus
 from gwres.errors import InputError, among
 from gwres.progress import progress
@@ -93,7 +102,7 @@ def _filtered(opened, windows, data, statistic):
 
 def _report(name, table, classical, opened, settings):
     """Log one model's predictions, metrics and report to the present run."""
-    [split] = opened.judged
+    [(split, windows)] = opened.judged.items()
     settings = settings | {"evaluate.model": name}
     found, notes = evaluate.summary(table, split)
     beside, _ = evaluate.summary(classical, "matched_filter")
@@ -108,13 +117,14 @@ def _report(name, table, classical, opened, settings):
             comparison.report(out, name, {name: table}, {"Settings": settings})
         else:
             found |= {key: value for key, value in beside.items() if "roc_auc" in key}
-            evaluate.report(
+            report.report(
                 out,
                 name,
                 table,
                 baseline=classical,
                 example=jobs.example(opened),
                 lists={"Settings": settings},
+                view=gallery.viewer(windows, opened.asd),
             )
         tracking.result(found, notes, out, settings)
     if f"{split}/roc_auc" in found:

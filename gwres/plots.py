@@ -12,14 +12,6 @@ from sklearn.metrics import roc_curve
 
 from gwres import metrics
 from gwres.errors import InputError
-from gwres.strain import (
-    DETECTORS,
-    SAMPLE_RATE,
-    SCALE,
-    SHAPE,
-    WHITENED_RATE,
-    WHITENED_SAMPLES,
-)
 
 DPI = 100
 WIDTH = 8.0  # inch
@@ -39,7 +31,8 @@ LOOKS = (
 RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 
 
-def _figure(height, rows=1, columns=1, **options):
+def canvas(height, rows=1, columns=1, **options):
+    """An empty Figure of the house's width, and its axes (rows, columns)."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for axis in axes.flat:
@@ -107,7 +100,7 @@ def rocs(tables):
 
 def _roc(curves):
     """`curves` as `_curves` gives them."""
-    figure, ((axis,),) = _figure(5.2)
+    figure, ((axis,),) = canvas(5.2)
     noise = int((curves[0][0]["label"] == 0).sum())
     left = 10 ** -np.clip(np.ceil(np.log10(max(noise, 1))), 2, 4)
     for i, (rows, name, style) in enumerate(curves):
@@ -157,7 +150,7 @@ def sensitivity(table, baseline=None, fpr=0.01):
     Raises:
         InputError: no bin has enough signals of known SNR, or there is no noise.
     """
-    figure, ((left, right),) = _figure(4.2, columns=2, sharex=True)
+    figure, ((left, right),) = canvas(4.2, columns=2, sharex=True)
 
     def found(labels, logits):
         return metrics.tpr_at_fpr(labels, logits, fpr)
@@ -195,7 +188,7 @@ def calibration(table, bins=10):
     Returns:
         Figure, with 95% intervals.
     """
-    figure, ((axis,),) = _figure(5.2)
+    figure, ((axis,),) = canvas(5.2)
     labels, logits = table["label"].to_numpy(), table["logit"].to_numpy()
     rows = metrics.calibration(labels, logits, bins)
     error = metrics.calibration_error(labels, logits, bins)
@@ -241,7 +234,7 @@ def history(table):
         )
     styles = {"train/loss": NETWORK, "val/loss": FILTER}
     styles["val/roc_auc"] = {"color": GREEN, "linestyle": "-.", "marker": "^"}
-    figure, axes = _figure(2.7 * len(drawn), rows=len(drawn), sharex=True)
+    figure, axes = canvas(2.7 * len(drawn), rows=len(drawn), sharex=True)
     for axis, (title, names) in zip(axes[:, 0], drawn.items()):
         for name in names:
             rows = table[["epoch", name]].dropna()
@@ -261,7 +254,7 @@ def scores(table):
     Returns:
         Figure; windows are counted on a logarithmic axis, for the tails matter.
     """
-    figure, ((axis,),) = _figure(4.5)
+    figure, ((axis,),) = canvas(4.5)
     labels, logits = metrics.check(table["label"], table["logit"])
     edges = np.histogram_bin_edges(logits, bins=60)
     looks = (
@@ -279,79 +272,4 @@ def scores(table):
         title="Scores by class",
     )
     axis.legend()
-    return figure
-
-
-def example(raw, whitened, title):
-    """One window: raw strain of the detectors over what the network sees.
-
-    Args:
-        raw: strain of shape (3, 4096) at 2048 Hz, dimensionless.
-        whitened: (2048, 3) at 1024 Hz, in standard deviations of the noise.
-        title: above the figure.
-
-    Returns:
-        Figure of six panels, the detectors in order.
-
-    Raises:
-        InputError: wrong shape.
-    """
-    raw, whitened = np.asarray(raw), np.asarray(whitened)
-    wanted = (WHITENED_SAMPLES, len(DETECTORS))
-    if raw.shape != SHAPE or whitened.shape != wanted:
-        raise InputError(
-            f"expected raw {SHAPE} and whitened {wanted}, received {raw.shape} and "
-            f"{whitened.shape}"
-        )
-    figure, axes = _figure(9.0, rows=2 * len(DETECTORS), sharex=True)
-    power = int(np.log10(SCALE))
-    colours = (BLUE, VERMILLION, GREEN)
-    for i, (detector, colour) in enumerate(zip(DETECTORS, colours)):
-        above, below = axes[i, 0], axes[i + len(DETECTORS), 0]
-        seconds = np.arange(raw.shape[1]) / SAMPLE_RATE
-        above.plot(seconds, raw[i] / SCALE, color=colour, linewidth=0.8)
-        above.set_ylabel(f"{detector} raw\n($10^{{{power}}}$)")
-        seconds = np.arange(len(whitened)) / WHITENED_RATE
-        below.plot(seconds, whitened[:, i], color=colour, linewidth=0.8)
-        below.set_ylabel(f"{detector} whitened\n(\N{GREEK SMALL LETTER SIGMA})")
-    figure.align_ylabels()
-    axes[-1, 0].set_xlabel("Time in the window (s)")
-    # A dollar would start mathematics, and a lone one stop the drawing.
-    figure.suptitle(title, parse_math=False)
-    return figure
-
-
-def trials(table):
-    """A study: the score of every trial in order, and against each setting.
-
-    Args:
-        table: DataFrame with columns number, state, value (validation ROC-AUC, the last
-            one reached of a pruned trial) and one column per setting.
-
-    Returns:
-        Figure.
-
-    Raises:
-        InputError: no trial has a value.
-    """
-    scored = table.dropna(subset="value")
-    if not len(scored):
-        raise InputError(f"a study needs trials with a value; received {len(table)}")
-    settings = [c for c in table if c not in ("number", "state", "value")]
-    rows = -(-(len(settings) + 1) // 3)
-    figure, axes = _figure(2.6 * rows, rows=rows, columns=3, sharey=True)
-    done = scored["state"] == "complete"
-    for axis, name in zip(axes.flat, ["number", *settings]):
-        for chosen, look, label in ((done, NETWORK, "complete"), (~done, FILTER, None)):
-            places, values = scored.loc[chosen, name], scored.loc[chosen, "value"]
-            style = look | {"linestyle": "none"}
-            axis.plot(places, values, label=label or "pruned", **style)
-        low = table[name].min()
-        if name != "number" and low > 0 and table[name].max() > 10 * low:
-            axis.set_xscale("log")
-        label = "Trial" if name == "number" else name
-        axis.set(xlabel=label, ylabel="Validation ROC-AUC")
-    for axis in axes.flat[len(settings) + 1 :]:
-        axis.remove()
-    axes[0, 0].legend()
     return figure

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gwres import evaluate, registry, runs, tracking
+from gwres import evaluate, registry, report, runs, tracking
 from gwres.candidate import Candidate
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
@@ -186,7 +186,7 @@ def _record(candidate, evidence, out):
         summary, notes = evaluate.summary(table)
         found |= summary
         title = f"{ENSEMBLE}, version {evidence['version'] or 'not registered'}"
-        evaluate.report(out, title, table, lists=_lists(evidence))
+        report.report(out, title, table, lists=_lists(evidence))
     else:
         notes = ["holdout has not both signals and noise: no report"]
     for note in notes:

@@ -1,5 +1,6 @@
 """A recipe: everything that decides what a training run does."""
 
+import shlex
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from gwres.data.corpus import SIMULATED, Data
@@ -8,6 +9,8 @@ from gwres.errors import InputError, among, within
 from gwres.models.classifier import FRONTENDS, sized
 from gwres.models.resnet import ResNet
 
+# Settings that `command` always gives, and what the entry points call them.
+NAMED = {"depth": "depth", "frontend": "frontend", "source": "data"}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -90,6 +93,21 @@ class Recipe:
             else:
                 flat[part] = value
         return flat
+
+    @property
+    def command(self):
+        """What trains the same again: `mlflow run . -e train -P depth=34 ...`.
+
+        Depth, front end and data are always named, others where they differ from what
+        they are by themselves.
+        """
+        words, usual = ["mlflow", "run", ".", "-e", "train"], Recipe().flat()
+        for name, value in self.flat().items():
+            short = name.rpartition(".")[2]
+            if short in NAMED or value != usual[name]:
+                # Numbers in full, so that the command gives the very same.
+                words += ["-P", f"{NAMED.get(short, short)}={value}"]
+        return shlex.join(words)
 
     def vary(self, changes):
         """The same recipe with other settings.

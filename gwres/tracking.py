@@ -11,14 +11,13 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
-from gwres import cache
+from gwres import cache, notes
 from gwres.errors import InputError
 from gwres.strain import SHAPE
 
@@ -53,7 +52,7 @@ def run(name):
         mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(log_system_metrics=False) as active:
         _call(name)
-        mlflow.set_tags(_provenance())
+        mlflow.set_tags({"gwres.entry": name} | _provenance())
         try:
             yield active
         except BaseException as error:
@@ -106,14 +105,10 @@ def recipe(chosen):
     _call(chosen.name)
 
 
-def corpus(opened, source):
-    """Log what is trained on and judged on, and the hash of the split."""
-    mlflow.set_tag("gwres.split_hash", opened.split_hash)
-    for name, windows in opened.judged.items():
-        # Whole numbers would make MLflow warn of values that may be missing.
-        table = windows.table[["id", "label"]].astype({"label": float})
-        data = from_pandas(table, name=f"{opened.name}-{name}"[:500], targets="label")
-        mlflow.log_input(data, context=name, tags={"source": source})
+def described(text, tags=None):
+    """Put a Markdown note on the present run's page, and tags for its columns."""
+    tags = {"mlflow.note.content": text} | (tags or {})
+    mlflow.set_tags({name: str(value)[:5000] for name, value in tags.items()})
 
 
 def epoch(row, run_id=None):
@@ -134,8 +129,9 @@ class Trial:
         state: complete, pruned or failed; the tag gwres.state at the end.
     """
 
-    def __init__(self, number, chosen):
-        self.number, self.chosen, self.state = number, chosen, "complete"
+    def __init__(self, number, chosen, settings):
+        self.number, self.chosen, self.settings = number, chosen, settings
+        self.scores, self.state = [], "complete"
 
     def __enter__(self):
         """Begin the run."""
@@ -146,6 +142,7 @@ class Trial:
 
     def __call__(self, row):
         """Log an epoch."""
+        self.scores.append(row["val/roc_auc"])
         epoch(row)
 
     def __exit__(self, kind, error, trace):
@@ -153,7 +150,8 @@ class Trial:
         if error is not None and self.state != "pruned":
             self.state = "failed"
             mlflow.set_tag("gwres.error", f"{kind.__name__}: {error}"[:5000])
-        mlflow.set_tag("gwres.state", self.state)
+        text = notes.trial(self.number, self.state, self.settings, self.scores)
+        described(text, {"gwres.state": self.state, "gwres.entry": "trial"})
         mlflow.end_run("FAILED" if self.state == "failed" else "FINISHED")
 
 
@@ -239,13 +237,14 @@ def note(text):
     mlflow.set_tag("gwres.note", "; ".join([*notes, text])[:5000])
 
 
-def study(name, table, figure):
-    """Log a study: its name, its best score, its trials and their plot."""
+def study(name, table, figures):
+    """Log a study: its name, its best score, its trials, and figures by name."""
     mlflow.set_tag("gwres.study", name)
     complete = table[table["state"] == "complete"]
     mlflow.log_metric("tune/best_roc_auc", float(complete["value"].max()))
     mlflow.log_table(table, "study/trials.json")
-    mlflow.log_figure(figure, "study/trials.png")
+    for called, figure in figures.items():
+        mlflow.log_figure(figure, f"study/{called}.png")
 
 
 @contextmanager
@@ -301,6 +300,11 @@ def runs(tags):
 def present():
     """The id of the present run."""
     return mlflow.active_run().info.run_id
+
+
+def place():
+    """The ids of the present experiment and run."""
+    return mlflow.active_run().info.experiment_id, present()
 
 
 def found(run_id):

@@ -16,7 +16,7 @@ from gwres.errors import InputError
 from gwres.filters import filters
 from gwres.metrics import roc_auc
 from gwres.models.classifier import classifier, network
-from gwres.progress import clock
+from gwres.progress import clock, progress
 from gwres.recipe import samples
 from gwres.simulate.population import population
 
@@ -320,5 +320,6 @@ def score(model, windows):
     Returns:
         DataFrame: the windows' table with a column logit.
     """
-    logits = _predict(model, windows.chunks(PREDICT_BATCH))
-    return windows.table.assign(logit=logits)
+    made = ((len(chunk), chunk) for chunk in windows.chunks(PREDICT_BATCH))
+    chunks = progress(made, len(windows), f"score {windows.name}")
+    return windows.table.assign(logit=_predict(model, chunks))

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 import warnings
 
 import optuna
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gwres import cache, train
 from gwres.errors import InputError
+from gwres.progress import clock
 from gwres.recipe import samples
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 SHARE = 1 / 12
 EPOCHS = 6
 HEARTBEAT_S, GRACE_S = 10, 60
+LEAST = 4  # complete trials that tell anything of importance
 
 
 def suggest(trial, recipe):
@@ -151,6 +154,23 @@ def table(opened):
     return pd.DataFrame(rows, columns=None if rows else ["number", "state", "value"])
 
 
+def importance(opened):
+    """How much of the score's variance between complete trials each setting explains.
+
+    Returns:
+        dict of setting to its share, of sum 1; empty where fewer than `LEAST` trials
+        are complete or all have the same score.
+
+    Source:
+        Hutter, Hoos and Leyton-Brown, ICML 2014 (fANOVA).
+    """
+    complete = opened.get_trials(False, (TrialState.COMPLETE,))
+    if len(complete) < LEAST or len({trial.value for trial in complete}) == 1:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return optuna.importance.get_param_importances(opened, evaluator=evaluator)
+
+
 def tune(recipe, corpus, opened, trials, record, weights=None):
     """Run trials until the study holds enough, and take the best one's settings.
 
@@ -159,8 +179,8 @@ def tune(recipe, corpus, opened, trials, record, weights=None):
         corpus: a `Corpus`, of which training and validation rows are seen.
         opened: a study. What it holds already counts, whoever ran it.
         trials: how many finished trials it should hold.
-        record: called with (trial number, recipe); a context manager whose value is
-            called with each epoch's row, and whose `state` is set at the end.
+        record: called with (trial number, recipe, settings); a context manager whose
+            value is called with each epoch's row, and whose `state` is set at the end.
         weights: as for `train.fit`.
 
     Returns:
@@ -170,16 +190,25 @@ def tune(recipe, corpus, opened, trials, record, weights=None):
     if not opened.get_trials(False):
         opened.enqueue_trial(known_good(recipe), skip_if_exists=True)
 
+    before, start = len(finished(opened)), time.monotonic()
+
+    def left():
+        """Time left by the trials so far, as text; nothing before the first."""
+        done = len(finished(opened))
+        each = (time.monotonic() - start) / max(done - before, 1)
+        return f", {clock(each * (trials - done))} left" if done > before else ""
+
     def objective(trial):
         varied = suggest(trial, short)
         log.info(
-            "trial %d (%d of %d): %s",
-            trial.number,
+            "trial %d of %d%s: %s",
             len(finished(opened)) + 1,
             trials,
+            left(),
             ", ".join(f"{key} {value:.3g}" for key, value in trial.params.items()),
         )
-        with record(trial.number, varied) as run, tempfile.TemporaryDirectory() as tmp:
+        record_of = record(trial.number, varied, trial.params)
+        with record_of as run, tempfile.TemporaryDirectory() as tmp:
 
             def report(row):
                 run(row)

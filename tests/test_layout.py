@@ -40,12 +40,17 @@ ORDER = (
     "experiment",
     "train",
     "plots",
+    "studies",
+    "gallery",
     "evaluate",
+    "report",
+    "notes",
     "standings",
     "ensemble",
     "tune",
     "comparison",
     "tracking",
+    "closing",
     "versions",
     "runs",
     "registry",
@@ -65,7 +70,15 @@ ORDER = (
 )
 # Who may import what is heavy or foreign.
 ONLY = {
-    "mlflow": ("store", "tracking", "versions", "runs", "registry", "serving"),
+    "mlflow": (
+        "store",
+        "tracking",
+        "closing",
+        "versions",
+        "runs",
+        "registry",
+        "serving",
+    ),
     "optuna": ("tune",),
     "tensorflow": ("data.*", "train", "serving"),
 }

@@ -1,5 +1,7 @@
 """Figures say what they show, hold it, and leave no global state."""
 
+import inspect
+import re
 import subprocess
 import sys
 
@@ -8,8 +10,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from gwres import metrics, plots
+from gwres import gallery, metrics, plots, studies
 from gwres.errors import InputError
+
+from .test_gallery import CASES, window
+from .test_studies import TRIALS
 
 
 def predictions(rows=600, seed=0):
@@ -32,22 +37,6 @@ HISTORY = pd.DataFrame(
 )
 
 
-TRIALS = pd.DataFrame(
-    {
-        "number": [0, 1, 2, 3],
-        "state": ["complete", "pruned", "complete", "running"],
-        "value": [0.7, 0.6, 0.75, np.nan],
-        "learning_rate": [1e-3, 1e-2, 2e-2, 1e-3],
-        "dropout": [0.0, 0.1, 0.2, 0.3],
-    }
-)
-
-
-def window(seed=2):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(3, 4096)) * 1e-21, rng.normal(size=(2048, 3))
-
-
 FIGURES = {
     "roc": lambda: plots.roc(TABLE, BASELINE),
     "roc alone": lambda: plots.roc(TABLE),
@@ -56,8 +45,11 @@ FIGURES = {
     "calibration": lambda: plots.calibration(TABLE),
     "history": lambda: plots.history(HISTORY),
     "scores": lambda: plots.scores(TABLE),
-    "trials": lambda: plots.trials(TRIALS),
-    "example": lambda: plots.example(*window(), "price: $5, 10% _off_"),
+    "course": lambda: studies.course(TRIALS),
+    "slices": lambda: studies.slices(TRIALS),
+    "importance": lambda: studies.importance({"learning_rate": 0.7, "dropout": 0.3}),
+    "example": lambda: gallery.example(*window(), "price: $5, 10% _off_"),
+    "cases": lambda: gallery.cases(CASES, lambda name: window()[1]),
 }
 
 
@@ -68,18 +60,39 @@ def line(axis, name):
     return handle[0] if isinstance(handle, tuple) else handle
 
 
+def shared(axis, which):
+    """The axes that share this one's x or y, itself among them."""
+    return getattr(axis, f"get_shared_{which}_axes")().get_siblings(axis)
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_labelled_filled_and_wide_enough(name, tmp_path):
     figure = FIGURES[name]()
     assert figure.get_size_inches()[0] * figure.dpi == 800
     figure.savefig(tmp_path / "figure.png")
+    assert figure.axes
     for axis in figure.axes:
         assert axis.has_data()
-        assert axis.get_ylabel()
-        assert axis.get_xlabel() or name == "example"
+        assert any(one.get_ylabel() for one in shared(axis, "y"))
+        bar = axis.get_label() == "<colorbar>"
+        assert bar or any(one.get_xlabel() for one in shared(axis, "x"))
         for text in (axis.xaxis.label, axis.yaxis.label, *axis.get_xticklabels()):
             assert text.get_fontsize() >= 10
-    assert figure.axes[-1].get_xlabel()
+
+
+def test_every_kind_of_figure_is_tried():
+    """A figure that is drawn anywhere in gwres stands in `FIGURES`."""
+    made = {
+        f"{module.__name__.rpartition('.')[2]}.{name}"
+        for module in (plots, studies, gallery)
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and re.search(r"Returns:\s+Figure", function.__doc__ or "")
+    }
+    tried = inspect.getsource(sys.modules[__name__])
+    assert len(made) == 11
+    assert not [name for name in made if f": {name}(" not in tried]
 
 
 @pytest.mark.parametrize("name", ["roc", "sensitivity", "history"])
@@ -166,25 +179,6 @@ def test_scores_hold_every_window(tmp_path):
     constant.savefig(tmp_path / "constant.png")
     single = plots.scores(TABLE[TABLE["label"] == 1])
     single.savefig(tmp_path / "single.png")
-
-
-def test_example_shows_both_forms_in_time():
-    raw, whitened = window()
-    figure = plots.example(raw, whitened, "title")
-    assert len(figure.axes) == 6
-    first, last = figure.axes[0].lines[0], figure.axes[5].lines[0]
-    np.testing.assert_allclose(first.get_ydata(), raw[0] / 1e-21)
-    np.testing.assert_allclose(last.get_ydata(), whitened[:, 2])
-    assert first.get_xdata()[1] == 1 / 2048 and last.get_xdata()[1] == 1 / 1024
-    labels = [axis.get_ylabel() for axis in figure.axes]
-    assert [label[:2] for label in labels] == ["H1", "L1", "V1"] * 2
-    assert all("10^{-21}" in label for label in labels[:3])
-
-
-def test_example_refuses_the_wrong_way_round():
-    raw, whitened = window()
-    with pytest.raises(InputError, match=r"expected raw \(3, 4096\)"):
-        plots.example(raw, whitened.T, "title")
 
 
 def test_pyplot_is_never_loaded():

@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 
 from gwres.errors import InputError
@@ -51,3 +53,15 @@ def test_wrong_settings_are_named(settings, message):
 def test_no_two_parts_share_a_setting():
     names = [key.rpartition(".")[2] for key in Recipe().flat()]
     assert len(names) == len(set(names))
+
+
+def test_command_gives_the_same_recipe_again():
+    changes = {"depth": 18, "learning_rate": 0.1 + 0.2, "source": "/a b/c", "seed": 3}
+    recipe = Recipe().vary(changes)
+    head, *words = shlex.split(recipe.command)[4:]
+    assert (head, words[::2]) == ("train", ["-P"] * 5)
+    given = dict(word.split("=", 1) for word in words[1::2])
+    assert set(given) == {"data", "depth", "frontend", "learning_rate", "seed"}
+    given["source"] = given.pop("data")
+    assert Recipe().vary(given) == recipe
+    assert "learning_rate" not in Recipe().command

@@ -43,7 +43,7 @@ class Records(list):
     """Remembers what each trial was and how it ended."""
 
     @contextmanager
-    def __call__(self, number, recipe):
+    def __call__(self, number, recipe, settings):
         def log(row):
             pass
 
@@ -123,3 +123,20 @@ def test_folders_are_not_eased(opened):
     recipe = Recipe().vary({"source": "/somewhere"})
     assert "loud" not in tune.known_good(recipe)
     assert tune.shortened(recipe, files).fit.samples == int(10 * 1000 * tune.SHARE)
+
+
+def test_importance_finds_the_setting_that_matters(url):
+    study = tune.study(url, "one", 0)
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
+
+    def objective(trial):
+        recipe = tune.suggest(trial, Recipe())
+        return recipe.fit.warmup
+
+    study.optimize(objective, 3)
+    assert tune.importance(study) == {}, "three trials tell nothing"
+    study.optimize(objective, 27)
+    shares = tune.importance(study)
+    assert max(shares, key=shares.get) == "warmup" and shares["warmup"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1)
+    assert set(shares) == set(tune.known_good(Recipe()))

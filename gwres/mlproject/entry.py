@@ -18,7 +18,8 @@ def run(name, main, argv):
 
     Args:
         name: of the run.
-        main: function of the command line's words.
+        main: function of the command line's words; what lines it returns are told
+            when the run is finished.
         argv: those words.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,8 +31,9 @@ def run(name, main, argv):
 
     try:
         with tracking.run(name) as active:
-            main(argv)
+            lines = main(argv)
     except (InputError, OSError) as error:
         logging.getLogger("gwres").error("gwres: %s", error)
         sys.exit(2)
-    logging.getLogger("gwres").info("run %s is finished", active.info.run_id)
+    lines = [f"run {active.info.run_id} is finished", *(lines or [])]
+    logging.getLogger("gwres").info("%s", "\n".join(lines))

@@ -15,7 +15,7 @@ def main(argv):
         argv, __doc__, trials=(int, 3), storage=(str, jobs.STORAGE)
     )
     within("trials", own["trials"], 0, 10_000)
-    jobs.fit(recipe, **own)
+    return jobs.fit(recipe, **own)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def main(argv):
     from gwres.mlproject import options
 
     recipe, _ = options.recipe(argv, __doc__)
-    jobs.fit(recipe)
+    return jobs.fit(recipe)
 
 
 if __name__ == "__main__":

@@ -90,4 +90,5 @@ def finished(tmp_path_factory):
     made = Project(tmp_path_factory.mktemp("a b") / "gw res")
     code, output = made.mlflow(TINY)
     assert code == 0, output
+    made.output = output
     return made

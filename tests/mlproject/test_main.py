@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,45 @@ def test_artifacts_are_there(finished):
     assert {"report.html", "predictions/holdout.parquet"} <= found
     for plot in ("roc", "sensitivity", "calibration", "history", "scores", "example"):
         assert f"plots/{plot}.png" in found
-    assert {"study/trials.json", "study/trials.png"} <= found
+    study = {"study/trials.json", "study/history.png", "study/slices.png"}
+    assert study <= found
+
+
+def test_the_run_says_what_came_out(finished):
+    """The note, the tags for columns, and the command that gives the same again."""
+    run = finished.runs()[-1]
+    tags, metrics = run.data.tags, run.data.metrics
+    note = tags["mlflow.note.content"]
+    area = [metrics[f"holdout/roc_auc{end}"] for end in ("", "_low", "_high")]
+    said = "{:.4f} ({:.4f} to {:.4f})".format(*area)
+    assert said in note and tags["gwres.roc_auc"] == said
+    assert f"{metrics['matched_filter/roc_auc']:.4f}" in note
+    assert "| Network SNR |" in note and "**Study**" in note
+    assert f"/runs/{run.info.run_id}/artifacts/report.html" in note
+    assert tags["gwres.entry"] == "main"
+    command = tags["gwres.command"]
+    assert command in note
+    for setting in ("learning_rate", "weight_decay", "dropout", "warmup"):
+        assert f"{setting}={run.data.params[f'hp.{setting}']}" in command
+    trials = finished.runs(parents=False)
+    trials = [t for t in trials if "mlflow.parentRunId" in t.data.tags]
+    for trial in trials:
+        line = trial.data.tags["mlflow.note.content"]
+        assert trial.data.tags["gwres.state"] in line and "learning_rate" in line
+
+
+def test_the_last_lines_are_those_that_matter(finished):
+    run = finished.runs()[-1]
+    said = [line for line in finished.output.splitlines() if " INFO mlflow" not in line]
+    start = said.index(f"run {run.info.run_id} is finished")
+    area, report, look, promote = said[start + 1 : start + 5]
+    assert area.startswith(f"ROC-AUC  {run.data.metrics['holdout/roc_auc']:.4f} (")
+    assert f"matched filter {run.data.metrics['matched_filter/roc_auc']:.4f}" in area
+    path = Path(report.removeprefix("report   "))
+    assert "<html" in path.read_text()
+    assert look.startswith("look     mlflow server  and open http://")
+    assert f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in look
+    assert promote == "promote  mlflow run . -e promote --env-manager local"
 
 
 def test_model_answers_alike_in_a_fresh_process_without_the_checkout(
