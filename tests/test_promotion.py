@@ -331,7 +331,7 @@ def test_a_champion_whose_files_are_gone_is_told(client):
 
 def test_members_are_the_best_of_their_kind():
     def member(run_id, depth, score):
-        tags = {"gwres.depth": depth, "gwres.frontend": "waveform"}
+        tags = {"gwres.depth": depth, "gwres.frontend": "templates"}
         tags["gwres.split_hash"] = "a"
         run = mlflow.entities.Run(
             mlflow.entities.RunInfo(run_id, "0", "me", "FINISHED", 0, 1, "active"),
