@@ -12,13 +12,14 @@ from filelock import FileLock, Timeout
 from mlflow.entities import LoggedModelInput
 from mlflow.models import Model
 
-from gwres import evaluate, metrics, tracking
+from gwres import evaluate, metrics, tracking, versions
 from gwres.errors import InputError
 from gwres.runs import there
+from gwres.versions import CHAMPION
 
 log = logging.getLogger(__name__)
 ENSEMBLE = "gwres-ensemble"
-CHAMPION, PREVIOUS = "champion", "previous"
+PREVIOUS = "previous"
 ROLLED_BACK = "gwres.rolled_back"
 LEVEL = 0.05  # p-value below which a candidate has beaten the champion
 
@@ -163,7 +164,7 @@ def load(model):
     """Load a registered model.
 
     Args:
-        model: "gwres-ensemble@champion", "gwres-resnet18/2", or a models:/ URI.
+        model: see `versions.pin`.
 
     Returns:
         (function of strain (n, 3, 4096), float64, to a DataFrame with a column logit;
@@ -172,19 +173,8 @@ def load(model):
     Raises:
         InputError: there is no such model, or its files are gone.
     """
-    uri = model if model.startswith("models:/") else f"models:/{model}"
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    try:
-        if alias:
-            client = mlflow.MlflowClient()
-            version = client.get_model_version_by_alias(name, alias).version
-            uri = f"models:/{name}/{version}"
-        loaded = mlflow.pyfunc.load_model(uri)
-    except (mlflow.MlflowException, OSError) as error:
-        raise InputError(
-            "model must be registered, such as gwres-ensemble@champion or "
-            f"gwres-resnet18/2; received {model}: {error}"
-        ) from None
+    uri = versions.pin(model)
+    loaded = versions.opened(uri)
     return loaded.predict, uri, loaded.metadata.model_uuid
 
 

@@ -67,14 +67,14 @@ def _version(model):
     return f"models:/{name}/{client.get_model_version(name, version).version}"
 
 
-def load(uri):
+def opened(uri):
     """Load a model.
 
     Args:
         uri: as `pin` gives it.
 
     Returns:
-        Function of strain (n, 3, 4096) to logits (n,), float64.
+        mlflow.pyfunc.PyFuncModel.
 
     Raises:
         InputError: its files are gone.
@@ -83,11 +83,23 @@ def load(uri):
     # are started later must not find the other one.
     before = list(sys.path)
     try:
-        model = mlflow.pyfunc.load_model(uri)
+        return mlflow.pyfunc.load_model(uri)
     except (mlflow.MlflowException, OSError) as error:
         raise InputError(f"{uri} cannot be loaded: {error}") from None
     finally:
         sys.path[:] = before
+
+
+def load(uri):
+    """Load a model as a function of strain (n, 3, 4096) to logits (n,), float64.
+
+    Args:
+        uri: as `pin` gives it.
+
+    Raises:
+        InputError: see `opened`.
+    """
+    model = opened(uri)
 
     def logits(windows):
         answer = model.predict(np.asarray(windows, dtype=np.float64))

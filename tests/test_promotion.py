@@ -177,7 +177,7 @@ def _versions_say_what_they_are(client, made):
     [member] = client.search_model_versions("name = 'gwres-resnet18'")
     assert member.tags["gwres.run_id"] == made["pile", 18]
     assert member.tags["gwres.split_hash"] == HASH
-    assert member.tags["gwres.frontend"] == "waveform"
+    assert member.tags["gwres.frontend"] == "templates"
     assert float(member.tags["gwres.score"]) == 0.72, "the best epoch's, not the last's"
     assert float(member.tags["gwres.holdout_roc_auc"]) == pytest.approx(0.71)
     [version] = client.search_model_versions(f"name = '{ENSEMBLE}'")
@@ -213,8 +213,8 @@ def _evidence_is_logged(run, made):
     }
     assert found["gate"]["windows"] == found["holdout"]["windows"] == ROWS
     less = found["gate"]["less"]
-    assert set(less) == {"the members' average", "the best member, resnet18-waveform"}
-    assert less["the best member, resnet18-waveform"]["value"] > 0
+    assert set(less) == {"the members' average", "the best member, resnet18-templates"}
+    assert less["the best member, resnet18-templates"]["value"] > 0
     names = {
         item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)
     }
@@ -273,7 +273,7 @@ def test_a_dry_run_tells_and_changes_nothing(client, caplog):
     assert state(client) == ({}, {})
     assert run.data.tags["gwres.decision"] == "dry run"
     assert "would be champion: there is no champion" in caplog.text
-    assert "resnet18-waveform" in caplog.text
+    assert "resnet18-templates" in caplog.text
 
 
 def refused(match, client, **options):
@@ -294,7 +294,7 @@ def test_what_cannot_be_promoted_moves_nothing(client, store):
     refused("received holdout/roc_auc", client, metric="holdout/roc_auc")
     refused("no finished training run with val/f1", client, metric="val/f1")
     refused("members must be from 1 to 2.*received 3", client, members="3")
-    refused("some of resnet18-waveform.*received x", client, members="x")
+    refused("some of resnet18-templates.*received x", client, members="x")
     add("unstacked", 16, 1.0, 0.7, 1, splits=("gate", "holdout"))
     refused("expected predictions/stack.parquet", client, experiment="unstacked")
     add("strange", 16, 1.0, 0.7, 1)
@@ -331,7 +331,7 @@ def test_a_champion_whose_files_are_gone_is_told(client):
 
 def test_members_are_the_best_of_their_kind():
     def member(run_id, depth, score):
-        tags = {"gwres.depth": depth, "gwres.frontend": "waveform"}
+        tags = {"gwres.depth": depth, "gwres.frontend": "templates"}
         tags["gwres.split_hash"] = "a"
         run = mlflow.entities.Run(
             mlflow.entities.RunInfo(run_id, "0", "me", "FINISHED", 0, 1, "active"),
@@ -345,7 +345,7 @@ def test_members_are_the_best_of_their_kind():
     pile += [member("d", "34", 0.8), member("e", "50", 0.75)]
     assert [one.id for one in promotion.choose(pile, "all", "any")] == ["d", "e", "a"]
     assert [one.id for one in promotion.choose(pile[::-1], "2", "any")] == ["d", "e"]
-    named = promotion.choose(pile, "resnet16-waveform, resnet34-waveform", "any")
+    named = promotion.choose(pile, "resnet16-templates, resnet34-templates", "any")
     assert [one.id for one in named] == ["d", "a"]
 
 

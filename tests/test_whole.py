@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -49,6 +50,9 @@ def home(tmp_path_factory):
 
 def started(*words, **environment):
     """A command of gwres or MLflow in a process of its own."""
+    # MLflow starts uvicorn by name, which lies beside this interpreter.
+    beside = str(Path(sys.executable).parent)
+    environment["PATH"] = os.pathsep.join([beside, os.environ["PATH"]])
     return subprocess.Popen(
         [sys.executable, "-m", *words],
         env=os.environ | environment,

@@ -39,7 +39,7 @@ def artifacts(client, run, path=""):
 def test_run_is_finished_with_its_metrics_parameters_and_tags(finished):
     run = finished.runs()[-1]
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "resnet16-waveform"
+    assert run.info.run_name == "resnet16-templates"
     assert set(run.data.metrics) >= METRICS
     assert 0 <= run.data.metrics["holdout/roc_auc_low"]
     assert run.data.metrics["holdout/roc_auc_high"] <= 1
@@ -48,7 +48,7 @@ def test_run_is_finished_with_its_metrics_parameters_and_tags(finished):
     assert float(run.data.params["hp.learning_rate"]) > 0
     assert run.data.params["data.population"] == "g2net"
     assert run.data.tags["gwres.depth"] == "16"
-    assert run.data.tags["gwres.frontend"] == "waveform"
+    assert run.data.tags["gwres.frontend"] == "templates"
     assert len(run.data.tags["gwres.split_hash"]) == 16
     history = finished.client().get_metric_history(run.info.run_id, "val/roc_auc")
     assert [point.step for point in history] == [8, 16]
