@@ -340,7 +340,20 @@ def test_the_report_opens_from_the_run(served, browser):
         assert any("spectrograms" in name for name in names)
     finally:
         browser.switch_to.default_content()
+
+
+def test_the_report_needs_no_server(served, browser, tmp_path):
+    """Downloaded and opened as a file, it draws all of its figures."""
+    address, _, runs = served
+    artifact = f"{address}/get-artifact?path=report.html&run_uuid={runs[152]}"
+    with urllib.request.urlopen(artifact, timeout=10) as answer:
+        (tmp_path / "report.html").write_bytes(answer.read())
+    page = Page(browser, (tmp_path / "report.html").as_uri(), "")
+    assert all(width(browser, image) == 800 for image in page.all("img", 6))
+    size = browser.get_window_size()
+    browser.set_window_size(1280, 1300)
     page.picture("report")
+    browser.set_window_size(size["width"], size["height"])
 
 
 def test_the_champion_has_a_page(served, browser):
