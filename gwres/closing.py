@@ -8,6 +8,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 from sqlalchemy import make_url
 
+from gwres.views import SECTIONS
+
 
 def lines(reported=True):
     """Of the present run: where its report is, what opens the UI, what promotes.
@@ -24,7 +26,7 @@ def lines(reported=True):
         report = str(Path(local_file_uri_to_path(folder)) / "report.html")
     else:
         report = f"mlflow artifacts download -r {name} -a report.html"
-    page = f"/#/experiments/{run.info.experiment_id}/runs/{name}"
+    page = f"/#/experiments/{run.info.experiment_id}/runs/{name}?{SECTIONS}"
     uri = mlflow.get_tracking_uri()
     if uri.startswith("http"):
         look = uri.rstrip("/") + page

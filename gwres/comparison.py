@@ -84,6 +84,5 @@ def _snrs(tables):
     """Rows of (bin of network SNR, signals, one area per table)."""
     rows = []
     for same in zip(*map(evaluate.by_snr, tables)):
-        edges = f"{same[0].low:g} to {same[0].high:g}"
-        rows.append((edges, same[0].count, [one.measure for one in same]))
+        rows.append((page.edges(same[0]), same[0].count, [one.measure for one in same]))
     return rows

@@ -1,7 +1,8 @@
 """What a run's page in MLflow says of it: a note in Markdown."""
 
 from gwres import evaluate
-from gwres.report import show, verdict
+from gwres.report import edges, show, verdict
+from gwres.views import QUERY
 
 PLOTS = ("roc", "sensitivity")
 
@@ -33,7 +34,8 @@ def finished(title, tables, place, cost, command, study=None):
         f"{cost['cost/windows_per_core_second']:,.0f} windows per core-second, "
         f"{cost['cost/parameters']:,.0f} parameters.",
         f"**Report** [report.html](#/experiments/{experiment}/runs/{run}"
-        "/artifacts/report.html): figures, loudest misses and false alarms.",
+        "/artifacts/report.html): figures, loudest misses and false alarms. "
+        f"[All runs](#/experiments/{experiment}/runs?{QUERY}) beside this one.",
         study or "",
         f"**The same training again**\n\n```\n{command}\n```",
     ]
@@ -63,7 +65,7 @@ def _bins(ours, theirs):
     if not pairs:
         return ""
     rows = [
-        f"| {one.low:g} to {one.high:g} | {one.count:,} | {show(one.measure)} | "
+        f"| {edges(one)} | {one.count:,} | {show(one.measure)} | "
         f"{show(other.measure)} |"
         for one, other in pairs
     ]

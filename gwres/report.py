@@ -176,6 +176,13 @@ def _headline(table, baseline):
     return [*rows, ("Expected calibration error (best 0)", error, None)]
 
 
+def edges(one):
+    """The ends of a bin, as text."""
+    if np.isinf(one.high):
+        return f"above {one.low:g}"
+    return f"{one.low:g} to {one.high:g}"
+
+
 def _snrs(table, baseline):
     """Rows of (bin, signals, areas and sensitivities of network and filter or None)."""
     if table["label"].nunique() < 2:
@@ -192,8 +199,7 @@ def _snrs(table, baseline):
     ours = by_snr(table)
     columns = [column or [None] * len(ours) for column in columns]
     return [
-        (f"{one.low:g} to {one.high:g}".replace("inf", "more"), one.count, *measured)
-        for one, *measured in zip(ours, *columns)
+        (edges(one), one.count, *measured) for one, *measured in zip(ours, *columns)
     ]
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
-from gwres import cache, notes
+from gwres import cache, notes, views
 from gwres.errors import InputError
+from gwres.models.resnet import DEPTHS
 from gwres.strain import SHAPE
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ def run(name):
     ):
         mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(log_system_metrics=False) as active:
+        views.prepare(active.info.experiment_id)
         _call(name)
         mlflow.set_tags({"gwres.entry": name} | _provenance())
         try:
@@ -100,6 +103,9 @@ def recipe(chosen):
         {
             "gwres.depth": chosen.model.depth,
             "gwres.frontend": chosen.frontend,
+            "mlflow.runColor": views.colour(
+                list(DEPTHS).index(chosen.model.depth), chosen.frontend
+            ),
         }
     )
     _call(chosen.name)
@@ -109,6 +115,16 @@ def described(text, tags=None):
     """Put a Markdown note on the present run's page, and tags for its columns."""
     tags = {"mlflow.note.content": text} | (tags or {})
     mlflow.set_tags({name: str(value)[:5000] for name, value in tags.items()})
+
+
+def corpus(opened, source):
+    """Log what is trained on and judged on, and the hash of the split."""
+    mlflow.set_tag("gwres.split_hash", opened.split_hash)
+    for name, windows in opened.judged.items():
+        # Whole numbers would make MLflow warn of values that may be missing.
+        table = windows.table[["id", "label"]].astype({"label": float})
+        data = from_pandas(table, name=f"{opened.name}-{name}"[:500], targets="label")
+        mlflow.log_input(data, context=name, tags={"source": source})
 
 
 def epoch(row, run_id=None):

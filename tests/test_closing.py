@@ -43,6 +43,6 @@ def test_lines_name_the_experiment_and_the_environment(tmp_path, monkeypatch):
     finally:
         mlflow.set_tracking_uri(before)
     assert Path(report.removeprefix("report   ")).read_text() == "<html"
-    assert look.endswith(f"/runs/{run.info.run_id}")
+    assert f"/runs/{run.info.run_id}?workflowType=" in look
     words = "mlflow run . -e promote --experiment-name 'a study'"
     assert promote == f"promote  {words}"

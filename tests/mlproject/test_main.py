@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gwres.recipe import Recipe
+
 from .conftest import TINY
 
 METRICS = {
@@ -90,8 +92,12 @@ def test_the_run_says_what_came_out(finished):
     assert tags["gwres.entry"] == "main"
     command = tags["gwres.command"]
     assert command in note
-    for setting in ("learning_rate", "weight_decay", "dropout", "warmup"):
-        assert f"{setting}={run.data.params[f'hp.{setting}']}" in command
+    best = {k.rpartition(".")[2]: v for k, v in run.data.params.items()}
+    usual = Recipe().flat()
+    for setting in ("fit.learning_rate", "fit.weight_decay", "fit.warmup"):
+        name = setting.rpartition(".")[2]
+        said = f"{name}={best[name]}" in command
+        assert said == (float(best[name]) != usual[setting])
     trials = finished.runs(parents=False)
     trials = [t for t in trials if "mlflow.parentRunId" in t.data.tags]
     for trial in trials:
@@ -108,7 +114,7 @@ def test_the_last_lines_are_those_that_matter(finished):
     assert f"matched filter {run.data.metrics['matched_filter/roc_auc']:.4f}" in area
     path = Path(report.removeprefix("report   "))
     assert "<html" in path.read_text()
-    assert look.startswith("look     mlflow server  and open http://")
+    assert look.startswith("look     mlflow server ")
     assert f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in look
     assert promote == "promote  mlflow run . -e promote --env-manager local"
 

@@ -1,0 +1,65 @@
+"""How MLflow's UI shows the runs: which columns, in what order, in which colours."""
+
+import json
+
+import mlflow
+
+from gwres.plots import LOOKS
+
+# The UI opens this view at /#/experiments/<id>/runs?QUERY; its sections are then those
+# of trained models, not of language models.
+KEY = "gwres"
+SECTIONS = "workflowType=machine_learning"
+QUERY = f"viewStateShareKey={KEY}&{SECTIONS}"
+COLUMNS = (
+    "metrics.`holdout/roc_auc`",
+    "metrics.`holdout/roc_auc_low`",
+    "metrics.`holdout/roc_auc_high`",
+    "metrics.`matched_filter/roc_auc`",
+    "metrics.`holdout/tpr_at_fpr_0.01`",
+    "metrics.`cost/parameters`",
+    "metrics.`cost/train_core_seconds`",
+)
+VIEW = {
+    "searchFilter": "",
+    "orderByKey": COLUMNS[0],
+    "orderByAsc": False,
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "datasetsFilter": [],
+    "modelVersionFilter": "All Runs",
+    "selectedColumns": list(COLUMNS),
+}
+TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    f"mlflow.sharedViewState.{KEY}": json.dumps(VIEW),
+}
+# Towards white or black by so much, so that front ends of one depth differ.
+SHADES = {"templates": 0.0, "waveform": 0.45, "spectrogram": -0.4}
+
+
+def prepare(experiment_id):
+    """Give an experiment the view; what somebody has set already stays."""
+    client = mlflow.MlflowClient()
+    present = client.get_experiment(experiment_id).tags
+    for name, value in TAGS.items():
+        if name not in present:
+            client.set_experiment_tag(experiment_id, name, value)
+
+
+def colour(place, frontend):
+    """A run's colour in all charts, one that colour-blind eyes can tell.
+
+    Args:
+        place: of the depth among the depths.
+        frontend: its front end.
+
+    Returns:
+        "#rrggbb".
+    """
+    base = LOOKS[place % len(LOOKS)]["color"]
+    shade = SHADES[frontend]
+    end = 255 if shade > 0 else 0
+    parts = [int(base[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round(part + (end - part) * abs(shade)) for part in parts]
+    return "#" + "".join(f"{part:02x}" for part in mixed)
