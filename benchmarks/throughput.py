@@ -16,8 +16,10 @@ from keras import layers
 
 from gwres.data.corpus import Data, corpus
 from gwres.data.pipeline import Live
+from gwres.filters import filters
 from gwres.models.classifier import FRONTENDS, network
 from gwres.models.resnet import DEPTHS, ResNet
+from gwres.simulate.population import population
 from gwres.train import precision
 
 BATCH = 64
@@ -90,9 +92,11 @@ def main(seconds):
         print(f"{ratios[0]:>8.1f}{ratios[1]:>8.1f}", flush=True)
 
     row("2-D bottleneck (peer)", beside)
+    opened = corpus(Data(bank=2048, judged=8, psd_windows=64))
+    designed = filters(population("g2net"), opened.asd)
     for frontend in FRONTENDS:
         for depth in DEPTHS:
-            model = network(ResNet(depth), frontend)
+            model = network(ResNet(depth), frontend, designed)
             row(f"resnet{depth}-{frontend}", measure(model, seconds))
     core, wall = injection(seconds)
     print(f"{'live injection':<24}{f'{core:,.0f} ({wall:,.0f})':>16}")

@@ -27,7 +27,7 @@ SPECTROGRAM = {"samples": SAMPLES // 4}
 
 
 def runs(smoke=False):
-    """Six depths, two front ends."""
+    """Six depths, three front ends."""
     varied = {
         f"resnet{depth}-{frontend}": {"depth": depth, "frontend": frontend}
         | TUNED[depth]
