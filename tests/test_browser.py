@@ -191,6 +191,12 @@ def browser(tmp_path_factory):
     for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    # MLflow's assistant opens its panel once, over a quarter of the page.
+    closed = (
+        "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', true)"
+    )
+    closed = {"source": f"try {{ {closed} }} catch {{}}"}
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", closed)
     yield driver
     driver.quit()
 
@@ -220,13 +226,6 @@ class Page:
         # A new path behind the hash alone would not load the page anew.
         driver.get("about:blank")
         driver.get(address + path)
-        # The assistant's panel hides a quarter of the page until it is closed once.
-        driver.execute_script("""
-            const assistant = "mlflow.assistant.";
-            localStorage.setItem(assistant + "fab.autoOpenedOnFirstLoad_v1", "true");
-            localStorage.setItem(assistant + "panelOpen_v1", "false");
-        """)
-        driver.refresh()
 
     def wait(self, ready, what):
         """Wait for a function of the driver to be true; its value."""
