@@ -11,24 +11,27 @@ from gwres.plots import LOOKS
 KEY = "gwres"
 SECTIONS = "workflowType=machine_learning"
 QUERY = f"viewStateShareKey={KEY}&{SECTIONS}"
-COLUMNS = (
-    "metrics.`holdout/roc_auc`",
-    "metrics.`holdout/roc_auc_low`",
-    "metrics.`holdout/roc_auc_high`",
-    "metrics.`matched_filter/roc_auc`",
-    "metrics.`holdout/tpr_at_fpr_0.01`",
-    "metrics.`cost/parameters`",
-    "metrics.`cost/train_core_seconds`",
-)
+# Columns with their widths in pixels: names are long and would be cut off.
+COLUMNS = {
+    "tags.`gwres.roc_auc`": 210,
+    "metrics.`holdout/roc_auc`": 140,
+    "metrics.`matched_filter/roc_auc`": 180,
+    "metrics.`holdout/tpr_at_fpr_0.01`": 190,
+    "metrics.`cost/parameters`": 140,
+    "metrics.`cost/train_core_seconds`": 190,
+}
+FIRST = ("0", "attributes.`Run Name`", "runDateAndNestInfo")  # MLflow's own
 VIEW = {
     "searchFilter": "",
-    "orderByKey": COLUMNS[0],
+    "orderByKey": "metrics.`holdout/roc_auc`",
     "orderByAsc": False,
     "startTime": "ALL",
     "lifecycleFilter": "Active",
     "datasetsFilter": [],
     "modelVersionFilter": "All Runs",
     "selectedColumns": list(COLUMNS),
+    "columnOrder": [*FIRST, *COLUMNS],
+    "columnWidths": COLUMNS,
 }
 TAGS = {
     "mlflow.experimentKind": "custom_model_development",
