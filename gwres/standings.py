@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 from scipy.stats import t
-from sklearn.linear_model import LogisticRegression
 
 from gwres import evaluate, metrics
+from gwres.ensemble import DEFAULT, best_of
 
 FILTER = "matched filter"
 HEADINGS = {
@@ -67,8 +67,8 @@ def table(rows):
 def stacked(members):
     """What all members say together, on the holdout.
 
-    Their logits are averaged; and weighed by a logistic regression that sees the stack
-    split alone.
+    Their logits are averaged; and weighed by a stack that sees the split of that name
+    alone.
 
     Args:
         members: dict of name to dict of split to predictions, of the same windows.
@@ -88,39 +88,9 @@ def stacked(members):
     together = {"mean of logits": logits("holdout").mean(axis=1)}
     labels = first["stack"]["label"]
     if labels.nunique() == 2:
-        combine = fitted(logits("stack"), labels)
-        together["stacked"] = combine(logits("holdout"))
+        stack = best_of(logits("stack"), labels.to_numpy(), DEFAULT)
+        together["stacked"] = stack(logits("holdout"))
     return {name: first["holdout"].assign(logit=x) for name, x in together.items()}
-
-
-def fitted(logits, labels):
-    """A logistic regression on standardised logits, none of which may count against.
-
-    Args:
-        logits: (n, members).
-        labels: (n,), 0 or 1.
-
-    Returns:
-        Function of logits (m, members) to their combination (m,).
-    """
-    mean, deviation = logits.mean(axis=0), logits.std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
-    kept = np.arange(logits.shape[1])
-    while True:
-        regression = LogisticRegression().fit(
-            (logits[:, kept] - mean[kept]) / deviation[kept], labels
-        )
-        good = regression.coef_[0] >= 0
-        if good.all() or good.sum() < 1:
-            break
-        kept = kept[good]
-
-    def combine(others):
-        return regression.decision_function(
-            (others[:, kept] - mean[kept]) / deviation[kept]
-        )
-
-    return combine
 
 
 def differences(pairs):

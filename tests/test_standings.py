@@ -64,19 +64,6 @@ def test_the_stack_sees_the_stack_split_alone(members):
     assert np.abs(told_otherwise("stack") - before).max() > 0.1
 
 
-def test_no_member_counts_against():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(2, size=COUNT)
-    score = 2 * labels + rng.normal(size=COUNT)
-    logits = np.column_stack(
-        [score, 3 - 2 * labels + rng.normal(size=COUNT), score * 0]
-    )
-    combine = standings.fitted(logits, labels)
-    moved = combine(logits + [0, 5, 0]) - combine(logits)
-    assert np.abs(moved).max() < 1e-9
-    assert (combine(logits + [1, 0, 0]) > combine(logits)).all()
-
-
 def test_members_of_other_windows_are_refused(members):
     other = predictions(4, 1.0)
     other["holdout"] = other["holdout"].assign(id=[f"x{i}" for i in range(COUNT)])
@@ -96,7 +83,7 @@ def test_rows_hold_the_reports_metrics(members):
 def test_settings_that_vary_are_columns():
     one, two = Recipe(), Recipe().vary({"norm": "group", "seed": 3})
     found = standings.varied({"one": one, "two": two})
-    assert found["one"] == {"depth": 34, "frontend": "waveform", "norm": "none"}
+    assert found["one"] == {"depth": 34, "frontend": "templates", "norm": "none"}
     assert found["two"]["norm"] == "group"
 
 
