@@ -106,7 +106,7 @@ def test_a_failing_trial_fails_the_job(opened, url, monkeypatch):
 def test_name_tells_studies_apart_by_what_is_not_tuned(opened):
     recipe = Recipe()
     name = tune.name(recipe, opened)
-    assert name.startswith("resnet34-waveform-simulated-g2net-")
+    assert name.startswith("resnet34-templates-simulated-g2net-")
     assert tune.name(recipe.vary({"learning_rate": 0.01, "seed": 3}), opened) == name
     for change in ({"width": 8}, {"samples": 999}, {"depth": 18}, {"batch": 32}):
         assert tune.name(recipe.vary(change), opened) != name
