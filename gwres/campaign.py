@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from gwres import cache, experiment, jobs, standings, tracking
+from gwres import cache, experiment, jobs, runs, standings, tracking
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
 
@@ -41,7 +41,7 @@ def run(name, smoke, begin):
     name = f"{name}-smoke" if smoke else name
     with _alone(name):
         tags = {NAME: name, HOST: platform.node(), "mlflow.runName": name}
-        tracking.amend(tracking.present(), tags)
+        runs.amend(runs.present(), tags)
         if kind == "measure":
             _measure(content())
         else:
@@ -50,7 +50,7 @@ def run(name, smoke, begin):
 
 def _alone(name):
     """One run of an experiment at a time: two would train the same members twice."""
-    here = cache.digest([name, tracking.environment("")])
+    here = cache.digest([name, runs.environment("")])
     cache.root().mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache.root() / f"experiment-{here}.lock")
     try:
@@ -83,7 +83,7 @@ def _train(name, members, begin):
             finished = _start(run_id, member, begin)
         if finished:
             done[called] = run_id
-            tables[called] = tracking.predictions(run_id)
+            tables[called] = runs.tables(run_id)
         else:
             failed[called] = run_id
             log.error("%s: FAILED, the others go on", place)
@@ -103,12 +103,12 @@ def _supersede(name):
     Returns:
         Their ids.
     """
-    present = tracking.present()
-    before = [r for r in tracking.runs({NAME: name}) if r.info.run_id != present]
+    present = runs.present()
+    before = [r for r in runs.tagged({NAME: name}) if r.info.run_id != present]
     for earlier in before:
         dead = _here(earlier) and earlier.info.status == "RUNNING"
         tags = {"gwres.continued_by": present}
-        tracking.amend(earlier.info.run_id, tags, "KILLED" if dead else None)
+        runs.amend(earlier.info.run_id, tags, "KILLED" if dead else None)
     return [earlier.info.run_id for earlier in before]
 
 
@@ -122,20 +122,20 @@ def _find(called, digest, before):
     Returns:
         (run id, whether it is finished).
     """
-    tags = {"mlflow.parentRunId": tracking.present(), "mlflow.runName": called}
-    found = tracking.runs({tracking.MEMBER: digest})
+    tags = {"mlflow.parentRunId": runs.present(), "mlflow.runName": called}
+    found = runs.tagged({tracking.MEMBER: digest})
     own = [run for run in found if run.data.tags["mlflow.parentRunId"] in before]
     for run in [*own, *found]:
         if run.info.status == "FINISHED":
             # One of another experiment stays where it is.
             if run in own:
-                tracking.amend(run.info.run_id, tags)
+                runs.amend(run.info.run_id, tags)
             return run.info.run_id, True
     for run in filter(_here, own):
-        tracking.amend(run.info.run_id, tags | {"gwres.error": None})
+        runs.amend(run.info.run_id, tags | {"gwres.error": None})
         return run.info.run_id, False
     tags = {tracking.MEMBER: digest, HOST: platform.node()}
-    return tracking.nested(called, tags), False
+    return runs.nested(called, tags), False
 
 
 def _start(run_id, member, begin):
@@ -144,7 +144,7 @@ def _start(run_id, member, begin):
     What TensorFlow does not give back is given back by the process's end.
     """
     context = multiprocessing.get_context("spawn")
-    arguments = tracking.environment(run_id), member, begin
+    arguments = runs.environment(run_id), member, begin
     process = context.Process(target=_member, args=arguments)
     process.start()
     try:
@@ -152,12 +152,12 @@ def _start(run_id, member, begin):
     except BaseException:
         process.terminate()
         process.join()
-        tracking.amend(run_id, {}, "KILLED")
+        runs.amend(run_id, {}, "KILLED")
         raise
-    status = tracking.found(run_id).info.status
+    status = runs.found(run_id).info.status
     if status not in ("FINISHED", "FAILED"):
         error = f"its process ended with exit code {process.exitcode}"
-        tracking.amend(run_id, {"gwres.error": error}, "FAILED")
+        runs.amend(run_id, {"gwres.error": error}, "FAILED")
     return status == "FINISHED"
 
 
@@ -186,7 +186,7 @@ def _report(members, done, failed, tables, opened, last):
     settings = standings.varied({name: one.recipe for name, one in members.items()})
     rows = {}
     for called, run_id in done.items():
-        cost = tracking.found(run_id).data.metrics
+        cost = runs.found(run_id).data.metrics
         rows[called] = settings[called] | {
             "parameters": cost["cost/parameters"],
             "core_seconds": cost["cost/train_core_seconds"],

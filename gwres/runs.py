@@ -1,4 +1,4 @@
-"""Finished training runs in MLflow, and what they logged."""
+"""Runs in MLflow: finished trainings and what they logged, members of experiments."""
 
 import tempfile
 from dataclasses import dataclass, fields, replace
@@ -172,3 +172,68 @@ def there(uri, what):
         found = {path.suffix or path.name for path in Path(folder).rglob("*")}
     if not {"MLmodel", ".keras"} <= found:
         raise InputError(f"{what} ({uri}): its files are gone")
+
+
+def tagged(tags):
+    """Runs of the present run's experiment that have all of the tags, latest first.
+
+    Returns:
+        list of mlflow.entities.Run.
+    """
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    here = [mlflow.active_run().info.experiment_id]
+    latest = ["attributes.start_time DESC"]
+    return list(mlflow.MlflowClient().search_runs(here, where, order_by=latest))
+
+
+def present():
+    """The id of the present run."""
+    return mlflow.active_run().info.run_id
+
+
+def found(run_id):
+    """The mlflow.entities.Run of that id, as it is now."""
+    return mlflow.get_run(run_id)
+
+
+def nested(name, tags):
+    """Make a run below the present one, for another process to begin.
+
+    Returns:
+        Its id.
+    """
+    made = mlflow.start_run(nested=True, run_name=name, tags=tags)
+    mlflow.end_run("SCHEDULED")
+    return made.info.run_id
+
+
+def amend(run_id, tags, status=None):
+    """Set tags of any run, take away those that are None, and end it if so told."""
+    client = mlflow.MlflowClient()
+    before = client.get_run(run_id).data.tags
+    for key, value in tags.items():
+        if value is not None:
+            client.set_tag(run_id, key, value)
+        elif key in before:
+            client.delete_tag(run_id, key)
+    if status:
+        client.set_terminated(run_id, status)
+
+
+def environment(run_id):
+    """What a process must find in its environment to begin the run of that id."""
+    return {
+        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
+        "MLFLOW_EXPERIMENT_ID": mlflow.active_run().info.experiment_id,
+        "MLFLOW_RUN_ID": run_id,
+    }
+
+
+def tables(run_id):
+    """A run's predictions: dict of split to DataFrame."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path="predictions", dst_path=folder
+        )
+        files = sorted(Path(path).glob("*.parquet"))
+        return {file.stem: pd.read_parquet(file) for file in files}

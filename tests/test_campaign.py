@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gwres import campaign, experiment, jobs, tracking
+from gwres import campaign, experiment, jobs, runs, tracking
 from gwres.errors import InputError
 from tests.test_standings import predictions
 
@@ -32,7 +32,7 @@ def lab(store, tmp_path, monkeypatch, serial, request):
 
         def start(self, run_id, member, begin):
             """Do what a member's process does to its run."""
-            called = tracking.found(run_id).info.run_name
+            called = runs.found(run_id).info.run_name
             self.started.append((called, run_id))
             with mlflow.start_run(run_id, nested=True):
                 cost = {"cost/parameters": 10, "cost/train_core_seconds": 1.5}
@@ -189,7 +189,7 @@ def dies(name, main, argv):
 
 def test_a_member_that_is_killed_is_failed_and_says_so(lab):
     with tracking.run("experiment"):
-        run_id = tracking.nested("a", {tracking.MEMBER: "digest"})
+        run_id = runs.nested("a", {tracking.MEMBER: "digest"})
         assert not START(run_id, experiment.Member(lab.base), dies)
     run = mlflow.get_run(run_id)
     assert run.info.status == "FAILED"
