@@ -20,7 +20,7 @@ class Fit:
 
     Args:
         samples: windows to train on, counted each time they are seen; 0 leaves it to
-            the data: 200,000 simulated windows, or ten times a folder's.
+            the data: 120,000 simulated windows, or ten times a folder's.
         learning_rate: at its peak, after the warm-up.
         weight_decay: of AdamW.
         warmup: share of training in which the rate rises; then it falls as a cosine.
@@ -186,4 +186,4 @@ def samples(recipe, corpus):
     """Windows to train on: as the recipe says, or what suits the data."""
     if recipe.fit.samples:
         return recipe.fit.samples
-    return 200_000 if recipe.data.source == SIMULATED else 10 * corpus.size
+    return 120_000 if recipe.data.source == SIMULATED else 10 * corpus.size

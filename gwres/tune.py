@@ -19,7 +19,7 @@ from gwres.recipe import samples
 
 log = logging.getLogger(__name__)
 # A trial trains on this share of the final training's windows, at a faster schedule.
-SHARE = 1 / 12
+SHARE = 1 / 10
 EPOCHS = 6
 HEARTBEAT_S, GRACE_S = 10, 60
 LEAST = 4  # complete trials that tell anything of importance

@@ -65,7 +65,7 @@ def test_known_good_settings_come_first_and_the_best_is_taken(opened, url, quick
     rates = [one.fit.learning_rate for _, one, _ in records]
     assert best.fit.learning_rate == min(rates, key=lambda rate: abs(rate - 0.004))
     assert best.fit.samples == recipe.fit.samples, "the final fit is not shortened"
-    assert records[0][1].fit.samples == int(200_000 * tune.SHARE)
+    assert records[0][1].fit.samples == int(120_000 * tune.SHARE)
 
 
 def test_a_study_is_resumed_by_name(opened, url, quick):
