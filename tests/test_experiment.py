@@ -43,10 +43,10 @@ def test_members_are_different_runs_and_small_where_asked(name):
         assert member.trials <= 2
 
 
-def test_depths_are_all_depths_with_both_front_ends():
+def test_depths_are_all_depths_with_every_front_end():
     _, members = experiment.load("depths")
     pairs = {(m.recipe.model.depth, m.recipe.frontend) for m in members.values()}
-    assert len(pairs) == len(members) == 12
+    assert len(pairs) == len(members) == 18
 
 
 def test_a_member_is_told_by_recipe_trials_and_split():

@@ -1,7 +1,5 @@
 """Training: it goes on where it stopped, and keeps the best."""
 
-from functools import partialmethod
-
 import keras
 import numpy as np
 import pytest
@@ -171,10 +169,15 @@ for path in folder.glob("*.keras"):
 @pytest.fixture(scope="module")
 def eager():
     """Training without graphs, which take minutes to trace for one step of 18 nets."""
-    compiled = keras.Model.compile
+    compiled = train._compiled
+
+    def untraced(*arguments):
+        model = compiled(*arguments)
+        model.run_eagerly = True
+        return model
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.Model, "compile", partialmethod(compiled, run_eagerly=True))
-        patch.setattr(train, "_compiled", train._compiled)
+        patch.setattr(train, "_compiled", untraced)
         yield
 
 

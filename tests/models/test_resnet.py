@@ -161,7 +161,7 @@ def test_a_network_starts_with_no_opinion(inputs):
 
 def deviations(depth, frontend, inputs, designed=None):
     """Root mean square after each block of an untrained network."""
-    model = network(ResNet(depth=depth), frontend, designed)
+    model = network(ResNet(depth=depth, width=16), frontend, designed)
     sums = [x.output for x in model.layers if isinstance(x, keras.layers.Add)]
     return np.array(
         [np.sqrt(np.mean(x**2)) for x in keras.Model(model.input, sums)(inputs)]
