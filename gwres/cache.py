@@ -25,6 +25,18 @@ def digest(made_from):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def lock(kind, made_from):
+    """A lock, shared by all processes of the user, for what a description stands for.
+
+    It lies with the caches, so that nothing is left beside what it guards.
+
+    Returns:
+        FileLock, not acquired.
+    """
+    root().mkdir(parents=True, exist_ok=True)
+    return FileLock(root() / f"{kind}-{digest(made_from)}.lock")
+
+
 @contextmanager
 def replacing(path):
     """A temporary path beside `path` that takes its place if all goes well.

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from gwres import cache, experiment, jobs, runs, standings, tracking
 from gwres.data.corpus import corpus
@@ -50,9 +50,7 @@ def run(name, smoke, begin):
 
 def _alone(name):
     """One run of an experiment at a time: two would train the same members twice."""
-    here = cache.digest([name, runs.environment("")])
-    cache.root().mkdir(parents=True, exist_ok=True)
-    lock = FileLock(cache.root() / f"experiment-{here}.lock")
+    lock = cache.lock("experiment", [name, runs.environment("")])
     try:
         return lock.acquire(timeout=0)
     except Timeout:

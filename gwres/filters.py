@@ -1,13 +1,12 @@
 """The templates that a front end filters with: chosen once for a PSD, and cached."""
 
-import hashlib
 from dataclasses import asdict
 
 import numpy as np
 
 from gwres import cache
 from gwres.layers.templates import CURVES, LENGTH, RANK, Design, design
-from gwres.layers.whiten import FREQUENCIES, gain
+from gwres.layers.whiten import fingerprint, gain, resampled
 from gwres.simulate.templates import APPROXIMANT, SEED, templates, whitened
 from gwres.simulate.waveforms import STEP_HZ
 from gwres.strain import WHITENED_RATE
@@ -28,7 +27,7 @@ def filters(population, asd, count=CANDIDATES):
     """
     key = {
         "population": asdict(population),
-        "asd": hashlib.sha256(np.asarray(asd, "<f4").tobytes()).hexdigest(),
+        "asd": fingerprint(asd),
         "count": count,
         "layout": [APPROXIMANT, SEED, LENGTH, RANK, 1],
     }
@@ -36,7 +35,7 @@ def filters(population, asd, count=CANDIDATES):
     def make(folder):
         plus = templates(population, count)
         frequencies = np.arange(plus.shape[1]) * STEP_HZ
-        asds = np.stack([np.interp(frequencies, FREQUENCIES, asd[i]) for i in CURVES])
+        asds = resampled(asd[list(CURVES)], frequencies)
         series = whitened(plus, gain(asds, frequencies), WHITENED_RATE)
         np.savez(folder / "design.npz", **vars(design(series)))
 

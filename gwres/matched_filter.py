@@ -1,6 +1,5 @@
 """The classical baseline: a bank of templates, scored like any model."""
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
@@ -11,7 +10,7 @@ from scipy.ndimage import convolve1d, maximum_filter1d
 
 from gwres import cache
 from gwres.errors import InputError, among
-from gwres.layers.whiten import FREQUENCIES, fade, gain, whiten
+from gwres.layers.whiten import FREQUENCIES, fade, fingerprint, gain, resampled, whiten
 from gwres.progress import progress
 from gwres.simulate.templates import APPROXIMANT, SEED, templates, whitened
 from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
@@ -68,7 +67,7 @@ def bank(plus, asd, population):
         A `Bank`.
     """
     frequencies = np.arange(plus.shape[1]) * STEP_HZ
-    asds = np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
+    asds = resampled(asd, frequencies)
     series = whitened(plus, gain(asds, frequencies), WHITENED_RATE)
     low, high = population.merger_s
     ticks = np.arange(
@@ -242,7 +241,7 @@ def baseline(made_from, windows, asd, population, statistic="marginal"):
     """
     key = {
         "windows": made_from,
-        "asd": hashlib.sha256(np.asarray(asd, "<f4").tobytes()).hexdigest(),
+        "asd": fingerprint(asd),
         "population": asdict(population),
         "statistic": statistic,
         "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],

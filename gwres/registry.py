@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from mlflow.entities import LoggedModelInput
 from mlflow.models import Model
 
@@ -72,7 +72,7 @@ def alone():
     On a registry server that several machines use, nothing holds the others off;
     `move` then sees that the champion is not the one that was compared.
     """
-    lock = FileLock(tracking.lockfile("promote"))
+    lock = tracking.lock("promote")
     try:
         lock.acquire(timeout=0)
     except Timeout:

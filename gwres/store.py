@@ -9,18 +9,15 @@ being imported, hence its imports inside the functions.
 
 from pathlib import Path
 
-from filelock import FileLock
 from sqlalchemy.engine import make_url
 
 from gwres import cache
 
 
 def _alone(uri):
-    """The lock of a database; it lies with the caches, not beside the database."""
+    """The lock of a database."""
     path = Path(make_url(uri).database or "").resolve()
-    lock = cache.root() / "stores" / f"{cache.digest(str(path))}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(lock)
+    return cache.lock("store", str(path))
 
 
 def tracking(store_uri, artifact_uri=None):

@@ -30,12 +30,9 @@ MEMBER = "gwres.member"  # tag: what a member of an experiment is made from
 SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
 
 
-def lockfile(name):
-    """Path of the lock of that name that belongs to the present store."""
-    key = cache.digest(os.path.abspath(".") + mlflow.get_tracking_uri())
-    lock = cache.root() / f"{name}-{key}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    return lock
+def lock(kind):
+    """The lock of that kind that belongs to the present store; see `cache.lock`."""
+    return cache.lock(kind, os.path.abspath(".") + mlflow.get_tracking_uri())
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import warnings
 
 import optuna
 import pandas as pd
-from filelock import FileLock
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -87,11 +86,9 @@ def storage(url):
         InputError: not the URL of a database, or one that does not open.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    lock = cache.root() / f"study-{cache.digest(url)}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         # Optuna has called its heartbeat experimental since 2021; the lock pins it.
-        with warnings.catch_warnings(), FileLock(lock):
+        with warnings.catch_warnings(), cache.lock("study", url):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return RDBStorage(
                 url,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from gwres.errors import within
 from gwres.layers.augment import augment
 from gwres.layers.inject import respond, white
-from gwres.layers.whiten import FREQUENCIES, gain
+from gwres.layers.whiten import gain, resampled
 from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.waveforms import (
     BANK_MERGER_S,
@@ -116,8 +116,7 @@ def live(spectra, population, asd, config, seed, steps, first=0):
         tf.data.Dataset of (whitened (batch, 2048, 3), label (batch, 1)).
     """
     frequencies = bank_frequencies().astype(np.float32)
-    at_bank = np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
-    gains = gain(at_bank, frequencies)
+    gains = gain(resampled(asd, frequencies), frequencies)
     band = gain(np.ones_like(frequencies), frequencies) * np.sqrt(WHITENED_RATE / 2)
     pairs = config.batch // 2
     labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]

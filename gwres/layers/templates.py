@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from gwres.errors import InputError
+from gwres.layers.spectrogram import RAYLEIGH
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 COUNT = 64  # templates, in order of chirp mass
@@ -23,7 +24,6 @@ REACH = 7, 15
 # The convolution takes blocks of samples as channels, which is what fills them.
 FOLD = 16
 LATEST = 60.0  # the largest exponent: exp of it is a float32
-RAYLEIGH = float(np.sqrt(np.pi / 2)), float(np.sqrt(2 - np.pi / 2))
 EVIDENCE = 3.24, 1.28  # mean and deviation in noise, with the first weights
 
 

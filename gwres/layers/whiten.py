@@ -1,5 +1,7 @@
 """Whitening: raw strain of three detectors to what the network sees."""
 
+import hashlib
+
 import keras
 import numpy as np
 from keras import ops
@@ -47,6 +49,24 @@ def gain(asd, frequencies):
     band = np.sin(np.pi / 2 * rise) ** 2 * (frequencies < high)
     safe = np.where(band > 0, asd, 1.0)
     return (band * np.sqrt(2 / WHITENED_RATE) / safe).astype(np.float32)
+
+
+def resampled(asd, frequencies):
+    """An ASD at other frequencies, by linear interpolation.
+
+    Args:
+        asd: (n, 2049), at `FREQUENCIES`.
+        frequencies: Hz, (m,).
+
+    Returns:
+        (n, m).
+    """
+    return np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
+
+
+def fingerprint(asd):
+    """A name for an ASD to single precision, for the keys of caches."""
+    return hashlib.sha256(np.asarray(asd, "<f4").tobytes()).hexdigest()
 
 
 def fit_asd(windows):
