@@ -46,7 +46,7 @@ def measure(smoke=False):
         every = pd.concat(tables)
         signals[name] = every[every["label"] == 1]
         snrs = signals[name]["network_snr"]
-        row = standings.row({"holdout": jobs.baseline(recipe, opened)})
+        row = standings.row({"holdout": jobs.baseline(opened, recipe.data)})
         rows[name] = {"signals": len(snrs), "median_snr": snrs.median()} | row
     areas = {f"{name}/roc_auc": row["roc_auc"] for name, row in rows.items()}
     figures = {"populations.png": distributions(signals)}

@@ -199,7 +199,7 @@ def _report(members, done, failed, tables, opened, last):
         groups.setdefault(judged, {})[called] = tables[called]
     for judged, together in groups.items():
         recipe = members[next(iter(together))].recipe
-        classical = jobs.baseline(recipe, opened[recipe.data])
+        classical = jobs.baseline(opened[recipe.data], recipe.data)
         suffix = f", {judged}" if len(groups) > 1 else ""
         more, pairs = _together(together, own, classical, suffix)
         rows |= more

@@ -27,8 +27,9 @@ class Candidate:
         self.considered = members
         self.judged = {"stack": _rows(members, "stack"), "gate": _rows(members, "gate")}
         # Whatever the holdout lacks is no reason against a member: it decides nothing.
-        if all(set(t["label"]) == {0, 1} for t in _predictions(members, "holdout")):
-            self.judged["holdout"] = _rows(members, "holdout")
+        holdout = _predictions(members, "holdout")
+        if all(set(table["label"]) == {0, 1} for table in holdout):
+            self.judged["holdout"] = _rows(members, "holdout", holdout)
         self.fitted = ensemble.fit(self.judged["stack"])
         weights = self.fitted.stack.weights
         self.members = [one for one, weight in zip(members, weights) if weight]
@@ -119,6 +120,6 @@ def _predictions(members, split):
     return [runs.predictions(one.id, split) for one in members]
 
 
-def _rows(members, split):
+def _rows(members, split, tables=None):
     hashed = any(one.hashed for one in members)
-    return ensemble.rows(_predictions(members, split), split, hashed)
+    return ensemble.rows(tables or _predictions(members, split), split, hashed)

@@ -48,6 +48,27 @@ def check(table):
         )
 
 
+def write(folder, tables):
+    """Write predictions as every run keeps them: `predictions/<split>.parquet`.
+
+    Args:
+        folder: Path, of which `predictions` is made.
+        tables: dict of split to predictions.
+    """
+    (folder / "predictions").mkdir()
+    for split, table in tables.items():
+        path = folder / "predictions" / f"{split}.parquet"
+        table.to_parquet(path, index=False)
+
+
+def headline(found, prefix="holdout"):
+    """ROC-AUC with its interval as text, out of what `summary` found; "" without it."""
+    if f"{prefix}/roc_auc" not in found:
+        return ""
+    ends = [found[f"{prefix}/roc_auc{end}"] for end in ("", "_low", "_high")]
+    return "{:.4f} ({:.4f} to {:.4f})".format(*ends)
+
+
 def align(table, other):
     """The rows of `other`, predictions of the same windows, in the order of `table`.
 

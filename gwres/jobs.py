@@ -118,9 +118,7 @@ def _judge(recipe, opened, trained, out, tuned):
         name: train.score(trained.classifier, windows)
         for name, windows in opened.judged.items()
     }
-    (out / "predictions").mkdir()
-    for name, table in tables.items():
-        table.to_parquet(out / "predictions" / f"{name}.parquet", index=False)
+    evaluate.write(out, tables)
     cost = {
         "cost/train_core_seconds": trained.core_seconds,
         "cost/windows_per_core_second": trained.windows / trained.core_seconds,
@@ -130,7 +128,7 @@ def _judge(recipe, opened, trained, out, tuned):
     metrics, missing = cost, []
     tags = {"gwres.command": recipe.command}
     if len(tables["holdout"]):
-        classical = baseline(recipe, opened)
+        classical = baseline(opened, recipe.data)
         found, missing = evaluate.summary(tables["holdout"])
         beside, _ = evaluate.summary(classical, "matched_filter")
         areas = {k: v for k, v in beside.items() if "roc_auc" in k}
@@ -149,7 +147,8 @@ def _judge(recipe, opened, trained, out, tuned):
         text = notes.finished(
             recipe.name, judged, tracking.place(), cost, recipe.command, tuned
         )
-        tracking.described(text, tags | _area(found))
+        area = evaluate.headline(found)
+        tracking.described(text, tags | ({"gwres.roc_auc": area} if area else {}))
     else:
         missing = ["holdout has no windows: no metrics and no report"]
         tracking.described(f"{missing[0]}\n\n{tuned}", tags)
@@ -159,12 +158,12 @@ def _judge(recipe, opened, trained, out, tuned):
     return [*_told(metrics, rows), *closing.lines(rows > 0)]
 
 
-def baseline(recipe, opened):
-    """The holdout scored by the matched filter: predictions of the same rows."""
-    holdout = opened.judged["holdout"]
-    drawn = population(recipe.data.population)
-    statistic = matched_filter.baseline(holdout.key, holdout, opened.asd, drawn)
-    return holdout.table.assign(logit=statistic)
+def baseline(opened, data, split="holdout", statistic="marginal"):
+    """A split scored by the matched filter: predictions of the same rows."""
+    windows = opened.judged[split]
+    drawn = population(data.population)
+    scores = matched_filter.baseline(windows.key, windows, opened.asd, drawn, statistic)
+    return windows.table.assign(logit=scores)
 
 
 def example(opened):
@@ -179,20 +178,12 @@ def example(opened):
     return None
 
 
-def _area(found):
-    """The headline as a tag, for a column of the runs table."""
-    if "holdout/roc_auc" not in found:
-        return {}
-    ends = [found[f"holdout/roc_auc{end}"] for end in ("", "_low", "_high")]
-    return {"gwres.roc_auc": "{:.4f} ({:.4f} to {:.4f})".format(*ends)}
-
-
 def _told(metrics, rows):
     """The headline as a line for the screen, beside the matched filter's."""
-    if "holdout/roc_auc" not in metrics:
+    area = evaluate.headline(metrics)
+    if not area:
         return []
     other = metrics["matched_filter/roc_auc"]
-    area = _area(metrics)["gwres.roc_auc"]
     words = f"on {rows:,} holdout windows; matched filter {other:.4f}"
     return [f"ROC-AUC  {area} {words}"]
 

@@ -5,8 +5,6 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from gwres import (
     comparison,
     evaluate,
@@ -19,12 +17,9 @@ from gwres import (
 )
 from gwres.data.corpus import JUDGED, corpus
 from gwres.errors import InputError, among
-from gwres.progress import progress
-from gwres.simulate.population import population
 
 log = logging.getLogger(__name__)
 FILTER = "matched-filter"
-BATCH = 64
 
 
 def judge(models, data, split="holdout", statistic="marginal"):
@@ -60,8 +55,8 @@ def judge(models, data, split="holdout", statistic="marginal"):
     # The bank is for training.
     del settings["data.bank"]
     settings |= {"evaluate.split": split, "evaluate.statistic": statistic}
-    tables = {name: _scored(name, windows) for name in names if name != FILTER}
-    classical = _filtered(opened, windows, data, statistic)
+    tables = {name: versions.scored(name, windows) for name in names if name != FILTER}
+    classical = jobs.baseline(opened, data, split, statistic)
     tables = {name: tables.get(name, classical) for name in names}
     if len(names) == 1:
         _report(names[0], tables[names[0]], classical, opened, settings)
@@ -84,22 +79,6 @@ def _check(windows, ordered, source):
         )
 
 
-def _scored(name, windows):
-    """A model's predictions."""
-    logits = versions.load(name)
-    parts = ((len(part), logits(part)) for part in windows.chunks(BATCH))
-    return windows.table.assign(
-        logit=np.concatenate(list(progress(parts, len(windows), name)))
-    )
-
-
-def _filtered(opened, windows, data, statistic):
-    """The matched filter's predictions."""
-    drawn = population(data.population)
-    scores = matched_filter.baseline(windows.key, windows, opened.asd, drawn, statistic)
-    return windows.table.assign(logit=scores)
-
-
 def _report(name, table, classical, opened, settings):
     """Log one model's predictions, metrics and report to the present run."""
     [(split, windows)] = opened.judged.items()
@@ -108,8 +87,7 @@ def _report(name, table, classical, opened, settings):
     beside, _ = evaluate.summary(classical, "matched_filter")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        (out / "predictions").mkdir()
-        table.to_parquet(out / "predictions" / f"{split}.parquet", index=False)
+        evaluate.write(out, {split: table})
         if name == FILTER:
             # Its statistic orders windows; it is not log odds.
             odds = {f"{split}/{measure}" for measure, _, _ in evaluate.ODDS}
@@ -127,9 +105,8 @@ def _report(name, table, classical, opened, settings):
                 view=gallery.viewer(windows, opened.asd),
             )
         tracking.result(found, notes, out, settings)
-    if f"{split}/roc_auc" in found:
-        ends = [found[f"{split}/roc_auc{end}"] for end in ("", "_low", "_high")]
-        log.info("%s: %s/roc_auc %.4f (%.4f to %.4f)", name, split, *ends)
+    if area := evaluate.headline(found, split):
+        log.info("%s: %s/roc_auc %s", name, split, area)
 
 
 def _compare(tables, settings):

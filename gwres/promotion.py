@@ -6,17 +6,13 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from gwres import evaluate, registry, report, runs, tracking
+from gwres import evaluate, registry, report, runs, tracking, versions
 from gwres.candidate import Candidate
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
-from gwres.progress import progress
 from gwres.registry import CHAMPION, ENSEMBLE, ROLLED_BACK, Decision
 
 log = logging.getLogger(__name__)
-CHUNK = 64  # windows
 
 
 def choose(members, wanted, split_hash):
@@ -103,7 +99,9 @@ def promote(
         out = Path(folder)
         if not dry:
             # Before the version that names this run, and needs them when challenged.
-            tracking.files(_tables(candidate, out))
+            tables = {name: candidate.predictions(name) for name in candidate.judged}
+            evaluate.write(out, tables)
+            tracking.files(out)
             candidate.register()
         evidence = {
             "promoted": decision.passed and not dry,
@@ -157,21 +155,7 @@ def _champion(champion, uri, candidate):
     if champion.tags["gwres.split_hash"] == first.split_hash:
         return runs.predictions(champion.tags["gwres.run_id"], "gate")
     log.info("the champion was judged on other windows: it scores those of the gate")
-    windows = corpus(first.data).judged["gate"]
-    score, _, _ = registry.load(uri)
-    chunks = ((len(c), score(c.astype(float))) for c in windows.chunks(CHUNK))
-    tables = progress(chunks, len(windows), "gate")
-    logits = np.concatenate([table["logit"].to_numpy() for table in tables])
-    return windows.table.assign(logit=logits)
-
-
-def _tables(candidate, out):
-    """Write the ensemble's predictions, one table for each split."""
-    (out / "predictions").mkdir()
-    for split in candidate.judged:
-        path = out / "predictions" / f"{split}.parquet"
-        candidate.predictions(split).to_parquet(path, index=False)
-    return out
+    return versions.scored(uri, corpus(first.data).judged["gate"])
 
 
 def _record(candidate, evidence, out):
@@ -189,13 +173,11 @@ def _record(candidate, evidence, out):
         report.report(out, title, table, lists=_lists(evidence))
     else:
         notes = ["holdout has not both signals and noise: no report"]
-    for note in notes:
-        tracking.note(note)
-    tracking.files(out)
+    tracking.result(found, notes, out)
     state = "dry run" if evidence["dry"] else "kept"
     state = "promoted" if evidence["promoted"] else state
     tags = {"gwres.decision": state, "gwres.reason": evidence["reason"]}
-    tracking.told(tags, found)
+    tracking.told(tags, {})
 
 
 def _lists(evidence):

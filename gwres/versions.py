@@ -6,7 +6,9 @@ import mlflow
 import numpy as np
 
 from gwres.errors import InputError
+from gwres.progress import progress
 
+BATCH = 64  # windows
 CHAMPION = "champion"  # the alias of what a bare name means, where there is one
 
 
@@ -106,3 +108,22 @@ def load(uri):
         return answer["logit"].to_numpy(dtype=np.float64)
 
     return logits
+
+
+def scored(uri, windows):
+    """A model's predictions of windows.
+
+    Args:
+        uri: as `pin` gives it.
+        windows: a `corpus.Windows`.
+
+    Returns:
+        DataFrame: the windows' table with a column logit.
+
+    Raises:
+        InputError: see `opened`.
+    """
+    logits = load(uri)
+    parts = ((len(part), logits(part)) for part in windows.chunks(BATCH))
+    found = list(progress(parts, len(windows), uri))
+    return windows.table.assign(logit=np.concatenate(found))
