@@ -24,7 +24,7 @@ import gwres.models.classifier  # noqa: F401  registers the layers with Keras
 from gwres import guard
 from gwres.errors import InputError
 from gwres.models.stack import ALONE, Stack, joined
-from gwres.strain import DETECTORS, SHAPE, check
+from gwres.strain import DETECTORS, SHAPE, check_all
 
 BATCH = 64  # windows at a time, however many come, so that memory stays as it is
 
@@ -90,19 +90,19 @@ class Classifier(mlflow.pyfunc.PythonModel):
                 f"expected at most {self.most:,} windows in a request, received "
                 f"{len(windows):,}"
             )
-        for place, window in enumerate(windows):
-            check(window, f"window {place}")
+        used = check_all(windows) > 0
         starts = range(0, len(windows), BATCH)
         with self.turn:
             each = [
-                self.members(windows[i : i + BATCH].astype(np.float32)).numpy()
+                self.members(
+                    windows[i : i + BATCH].astype(np.float32, copy=False)
+                ).numpy()
                 for i in starts
             ]
         logit = self.stack(np.concatenate(each))
         broken = np.flatnonzero(~np.isfinite(logit))
         if len(broken):
             raise InputError(f"window {broken[0]}: the network finds no finite logit")
-        used = windows.any(axis=2)
         return pd.DataFrame(
             {
                 "logit": logit,

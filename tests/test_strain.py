@@ -23,25 +23,40 @@ def test_a_missing_detector_passes():
     strain.check(window(put={2: 0.0}), "window")
 
 
-@pytest.mark.parametrize(
-    ("bad", "received"),
-    [
-        (window()[:2], r"shape \(3, 4096\), received \(2, 4096\)"),
-        (window().T, r"received \(4096, 3\)"),
-        (window()[None], r"received \(1, 3, 4096\)"),
-        (np.ones(strain.SHAPE, int), "received int64"),
-        (window().astype(np.float16), "received float16"),
-        (window().astype(complex), "received complex128"),
-        (window(put={(1, 7): np.nan}), "received NaN"),
-        (window(put={(1, 7): -np.inf}), "received NaN or infinity"),
-        (np.zeros(strain.SHAPE), "zeros in all detectors"),
-        (window(times=1e21), "a peak of"),
-        (window(times=1e-8), "a peak of"),
-    ],
-)
+BAD = [
+    (window()[:2], r"shape \(3, 4096\), received \(2, 4096\)"),
+    (window().T, r"received \(4096, 3\)"),
+    (window()[None], r"received \(1, 3, 4096\)"),
+    (np.ones(strain.SHAPE, int), "received int64"),
+    (window().astype(np.float16), "received float16"),
+    (window().astype(complex), "received complex128"),
+    (window(put={(1, 7): np.nan}), "received NaN"),
+    (window(put={(1, 7): -np.inf}), "received NaN or infinity"),
+    (np.zeros(strain.SHAPE), "zeros in all detectors"),
+    (window(times=1e21), "a peak of"),
+    (window(times=1e-8), "a peak of"),
+]
+
+
+@pytest.mark.parametrize(("bad", "received"), BAD)
 def test_bad_strain_is_refused_and_named(bad, received):
     with pytest.raises(InputError, match=f"^some/file.npy: .*{received}"):
         strain.check(bad, "some/file.npy")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_batch_is_checked_as_its_windows_are(dtype):
+    batch = np.stack([window(), window(put={2: 0.0}), -window()]).astype(dtype)
+    found = strain.check_all(batch)
+    assert (found == np.abs(batch).max(axis=2)).all()
+    assert (found > 0).tolist() == [[True] * 3, [True, True, False], [True] * 3]
+    for bad, received in BAD:
+        if bad.shape == strain.SHAPE and bad.dtype == np.float64:
+            worse = np.concatenate([batch, bad[None].astype(dtype), batch * 1e20])
+            with pytest.raises(InputError, match=f"^window 3: .*{received}"):
+                strain.check_all(worse)
+    with pytest.raises(InputError, match="^window 0: .*received object"):
+        strain.check_all(batch.astype(object))
 
 
 def test_the_numbers_agree():
