@@ -4,6 +4,8 @@ import io
 import json
 import urllib.error
 import urllib.request
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,15 @@ from gwres.strain import SHAPE
 
 URL = "http://127.0.0.1:5001"
 PARQUET = "application/vnd.apache.parquet"
+# Requests under way at once: while one is scored, the server reads the next.
+AHEAD = 2
+# Strain has no gaps. Saying so spares both ends a level for every number.
+NUMBER = pa.field("element", pa.float32(), nullable=False)
+COLUMN = pa.field("strain", pa.list_(NUMBER, SHAPE[0] * SHAPE[1]), nullable=False)
 
 
 def score(windows, url=URL, batch=64, timeout=60.0):
-    """Have a server score windows.
+    """Have a server score windows, the next batch on its way while one is scored.
 
     Args:
         windows: strain (n, 3, 4096), float32 or float64; an array or what can be sliced
@@ -33,12 +40,16 @@ def score(windows, url=URL, batch=64, timeout=60.0):
     Raises:
         InputError: what the server refused, in its words; or no server answers.
     """
-    starts = range(0, len(windows), batch)
-    tables = [
-        ask(parquet(windows[i : i + batch]), PARQUET, url, timeout) for i in starts
-    ]
-    if not tables:
+    if not len(windows):
         raise InputError("expected windows to score; received none")
+    tables, underway = [], deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for i in range(0, len(windows), batch):
+            if len(underway) == AHEAD:
+                tables.append(underway.popleft().result())
+            body = parquet(windows[i : i + batch])
+            underway.append(pool.submit(ask, body, PARQUET, url, timeout))
+        tables += [one.result() for one in underway]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -47,11 +58,17 @@ def parquet(windows):
     flat = np.ascontiguousarray(windows, dtype=np.float32)
     if flat.ndim != 3 or flat.shape[1:] != SHAPE:
         raise InputError(f"expected strain (n, 3, 4096), received {flat.shape}")
-    column = pa.FixedSizeListArray.from_arrays(flat.ravel(), SHAPE[0] * SHAPE[1])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), type=COLUMN.type)
     buffer = io.BytesIO()
-    # Noise has no repetitions that a dictionary or compression would find.
+    # Noise has no repetitions that a dictionary or compression would find, and nobody
+    # asks for its extremes or for a part of it.
     pq.write_table(
-        pa.table({"strain": column}), buffer, compression="none", use_dictionary=False
+        pa.table([column], schema=pa.schema([COLUMN])),
+        buffer,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=False,
+        data_page_size=flat.nbytes + 1,
     )
     return buffer.getvalue()
 
