@@ -1,18 +1,28 @@
 """What stands before MLflow's scoring server and refuses what it would choke on.
 
-`mlflow models serve` reads any body whole before it looks at it, and a request that its
-parser does not expect ends as error 500. There is no setting for either, so the model,
-which is loaded before the server is built, puts itself in between.
+`mlflow models serve` reads any body whole before it looks at it, takes "1e-21" for a
+number, reads Parquet number by number, and a request that its parser does not expect
+ends as error 500. There is no setting for any of it, so the model, which is loaded
+before the server is built, puts itself in between.
 """
 
 import json
 import sys
+from functools import partial
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gwres.strain import SHAPE
 
 # One request's windows; as float64 in Parquet they are 101 MB, as JSON a third fits.
 WINDOWS = 1024
 BYTES = 128 * 2**20
-KINDS = ("application/json", "application/vnd.apache.parquet")
-SERVER = "mlflow.pyfunc.scoring_server.app"
+JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
+READER = "mlflow.pyfunc.scoring_server"
+SERVER = f"{READER}.app"
 # What parsers raise at a body that is not what it says. What the model raises, MLflow
 # answers itself.
 UNREADABLE = (
@@ -23,6 +33,21 @@ UNREADABLE = (
     TypeError,
     ValueError,
 )
+# Where a table in JSON may hold strings: the names of its columns and rows.
+NAMES = ("columns", "index")
+
+
+class Refused(Exception):
+    """What is in a body is not handed on.
+
+    Args:
+        status: of the answer.
+        message: what was expected and what was received.
+    """
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
 
 
 def fault(headers):
@@ -35,9 +60,9 @@ def fault(headers):
         (status, message), or None.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in KINDS:
+    if kind not in (JSON, PARQUET):
         return 415, (
-            f"expected a Content-Type {' or '.join(KINDS)}; received {kind or 'none'}"
+            f"expected a Content-Type {JSON} or {PARQUET}; received {kind or 'none'}"
         )
     length = headers.get("content-length")
     if length is None:
@@ -52,34 +77,115 @@ def fault(headers):
     return None
 
 
+def numbers(data, schema, *, plain):
+    """JSON as MLflow hands it on, if every number in it is written as one.
+
+    Args:
+        data: dict of MLflow's name for a format to lists and objects.
+        schema: MLflow's.
+        plain: MLflow's own function of the two.
+
+    Raises:
+        Refused: there is a string among them, which MLflow would take for a number.
+    """
+    found = _text(data)
+    if found is not None:
+        raise Refused(400, f"expected numbers; received the text {found[:40]!r}")
+    return plain(data, schema)
+
+
+def _text(value):
+    """The first string among the values of lists and objects, or None."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        value = [inner for name, inner in value.items() if name not in NAMES]
+    elif not isinstance(value, list) or set(map(type, value)) <= {int, float}:
+        return None
+    return next((found for found in map(_text, value) if found is not None), None)
+
+
+def table(parquet_input, *, plain):
+    """Parquet as MLflow hands it on, read in one go where it is what it should be.
+
+    Args:
+        parquet_input: io.BytesIO; MLflow's name for it.
+        plain: MLflow's own function, for all that is not one column of flat lists of
+            12,288 numbers in single or double precision.
+
+    Returns:
+        DataFrame of one column, an array of 12,288 numbers in every row.
+
+    Raises:
+        Refused: more than `WINDOWS` rows, which is seen before they are unfolded; or
+            the file is broken.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(parquet_input.getbuffer()))
+        if file.metadata.num_rows > WINDOWS:
+            raise Refused(
+                413,
+                f"expected at most {WINDOWS:,} windows in a request, received "
+                f"{file.metadata.num_rows:,}",
+            )
+        # One thread, for the cores are at work on the batch before.
+        found = file.read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise Refused(400, f"expected Parquet; it cannot be read: {error}") from None
+    if found.num_columns != 1 or not found.num_rows:
+        return plain(parquet_input)
+    strain = _flat(found.column(0).combine_chunks())
+    if strain is None:
+        return plain(parquet_input)
+    return pd.DataFrame({found.column_names[0]: list(strain)})
+
+
+def _flat(column):
+    """A column of flat lists as an array (n, 12,288), or None if it is not one."""
+    size, kind = SHAPE[0] * SHAPE[1], column.type
+    if not (pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)):
+        return None
+    if kind.value_type not in (pa.float32(), pa.float64()) or column.null_count:
+        return None
+    flat = column.flatten()
+    same = pc.all(pc.equal(pc.list_value_length(column), size)).as_py()
+    if flat.null_count or not same:
+        return None
+    return flat.to_numpy().reshape(-1, size)
+
+
 def serving():
     """Whether this process is MLflow's scoring server, still loading its model."""
     return SERVER in sys.modules
 
 
 def install():
-    """Have the server that is about to be built ask `fault` before it reads a body."""
+    """Have the server that is about to be built ask what is in here."""
     import fastapi
 
     plain = fastapi.FastAPI
+    reader = sys.modules[READER]
+    for name, own in ("infer_and_parse_data", numbers), ("parse_parquet_input", table):
+        setattr(reader, name, partial(own, plain=getattr(reader, name)))
 
     class Guarded(plain):
         """The server's application, behind `fault`."""
 
         def __init__(self, **options):
-            handlers = dict.fromkeys(UNREADABLE, _unreadable)
+            handlers = dict.fromkeys(UNREADABLE, _unreadable) | {Refused: _refused}
             super().__init__(exception_handlers=handlers, **options)
 
         async def __call__(self, scope, receive, send):
             """Answer a request, or refuse it."""
+            if scope["type"] != "http" or scope["method"] != "POST":
+                return await super().__call__(scope, receive, send)
             headers = {
                 name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in scope.get("headers", ())
+                for name, value in scope["headers"]
             }
-            posted = scope["type"] == "http" and scope["method"] == "POST"
-            found = fault(headers) if posted else None
+            found = fault(headers)
             if not found:
-                return await super().__call__(scope, receive, send)
+                return await super().__call__(scope, _whole(receive), send)
             if headers.get("expect", "").lower() != "100-continue":
                 # Who is still sending would see a broken connection and no answer.
                 while (await receive()).get("more_body"):
@@ -89,11 +195,34 @@ def install():
     fastapi.FastAPI = Guarded
 
 
+def _whole(receive):
+    """`receive` that hands on a body in one piece.
+
+    A batch of 64 windows comes in about 50, and MLflow's server passes each through
+    several layers.
+    """
+
+    async def at_once():
+        message, pieces = {"more_body": True}, []
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            pieces.append(message.get("body", b""))
+        return message | {"body": b"".join(pieces)}
+
+    return at_once
+
+
 def _answer(status, message):
     from fastapi.responses import Response
 
     text = json.dumps({"error_code": "BAD_REQUEST", "message": message})
     return Response(text, status, media_type="application/json")
+
+
+async def _refused(request, error):
+    return _answer(error.status, str(error))
 
 
 async def _unreadable(request, error):

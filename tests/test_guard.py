@@ -1,12 +1,21 @@
 """What is refused before MLflow's server reads it."""
 
 import asyncio
+import io
+import json
+import sys
+from types import SimpleNamespace
 
 import fastapi
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from gwres import guard
+from gwres import client, guard
 
+STRAIN = np.random.default_rng(0).normal(scale=1e-21, size=(2, 3, 4096))
 JSON = {"content-type": "application/json", "content-length": "10"}
 
 
@@ -31,19 +40,132 @@ def test_a_request_is_judged_by_its_headers(headers, status, message):
     assert message in (found[1] if found else "")
 
 
+def test_ten_thousand_windows_are_too_many_however_they_are_written():
+    """Nothing needs fewer bytes than zeros do, in JSON or in plain Parquet."""
+    one = len(json.dumps(np.zeros((3, 4096), int).tolist(), separators=(",", ":")))
+    for size in 10_000 * one, 10_000 * STRAIN[0].astype("f4").nbytes:
+        assert guard.fault(JSON | {"content-length": str(size)})[0] == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"inputs": STRAIN.tolist()}, None),
+        ({"dataframe_split": {"columns": ["strain"], "data": [[[1e-21]]]}}, None),
+        ({"dataframe_records": [{"strain": [1e-21, 0]}]}, None),
+        ({"inputs": STRAIN.astype(str).tolist()}, str(STRAIN[0, 0, 0])),
+        ({"inputs": [[[1e-21, 2, None, "3e-21"]]]}, "3e-21"),
+        ({"inputs": "1e-21"}, "1e-21"),
+        ({"inputs": [""]}, ""),
+        ({"instances": [{"strain": [1e-21, "nan"]}]}, "nan"),
+        ({"dataframe_split": {"columns": ["strain"], "data": [[["1"]]]}}, "1"),
+        ({"dataframe_records": [{"strain": [1e-21, "0"]}]}, "0"),
+    ],
+)
+def test_a_number_written_as_text_is_refused(body, found):
+    if found is None:
+        expected = body, "schema"
+        assert guard.numbers(body, "schema", plain=lambda *given: given) == expected
+        return
+    with pytest.raises(guard.Refused, match=f"numbers; .*'{found}'$") as error:
+        guard.numbers(body, "schema", plain=None)
+    assert error.value.status == 400
+
+
+def read(table, **options):
+    """What `guard.table` makes of a table, and whether it left it to MLflow."""
+    buffer, left = io.BytesIO(), []
+    pq.write_table(table, buffer, **options)
+    found = guard.table(parquet_input=buffer, plain=left.append)
+    return found, bool(left)
+
+
+FLAT = STRAIN.reshape(2, -1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parquet_of_any_writer_is_read_as_pandas_does(dtype):
+    rows = FLAT.astype(dtype)
+    # The client's own are fixed in size, without gaps; others' are neither.
+    own = pq.read_table(io.BytesIO(client.parquet(STRAIN)))
+    for table, expected in (
+        (pa.Table.from_pandas(pd.DataFrame({"x": list(rows)})), rows),
+        (pa.table({"x": pa.array(list(rows))}), rows),
+        (own, FLAT.astype(np.float32)),
+    ):
+        for options in {}, {"row_group_size": 1}:
+            found, left = read(table, **options)
+            assert not left
+            assert list(found.columns) == table.column_names
+            values = np.stack(found.iloc[:, 0].tolist())
+            assert values.dtype == expected.dtype
+            assert (values == expected).all()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [FLAT[0], FLAT[1, :-1]],
+        [FLAT[0], None],
+        [[None, *FLAT[0, 1:]]],
+        [FLAT[0].astype(str)],
+        [FLAT[0].astype(np.float16)],
+        [STRAIN[0].tolist()],
+        [1.0, 2.0],
+        [],
+    ],
+)
+def test_other_parquet_is_left_to_mlflow(rows):
+    assert read(pa.table({"strain": pa.array(rows)})) == (None, True)
+
+
+def test_a_second_column_is_left_to_mlflow():
+    table = pa.table({"strain": pa.array(list(FLAT)), "id": ["a", "b"]})
+    assert read(table) == (None, True)
+
+
+def test_parquet_is_refused_by_its_count_before_it_is_unfolded():
+    """Equal windows compress to a file that no limit of bytes stops."""
+    numbers = pa.repeat(pa.scalar(1e-21, pa.float32()), 1025 * FLAT[0].size)
+    column = pa.FixedSizeListArray.from_arrays(numbers, FLAT[0].size)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"strain": column}), buffer)
+    assert buffer.tell() < guard.BYTES / 100
+    with pytest.raises(guard.Refused, match="at most 1,024 .*received 1,025") as error:
+        guard.table(buffer, plain=None)
+    assert error.value.status == 413
+    with pytest.raises(guard.Refused, match="expected Parquet; it cannot") as error:
+        guard.table(io.BytesIO(client.parquet(STRAIN)[:-9]), plain=None)
+    assert error.value.status == 400
+
+
+def left(*given, **named):
+    """In the place of a function of MLflow's that is not asked here."""
+
+
 @pytest.fixture
 def served(monkeypatch):
     """An application as MLflow builds it after the model is loaded."""
     monkeypatch.setattr(fastapi, "FastAPI", fastapi.FastAPI)
+    reader = SimpleNamespace(parse_parquet_input=left, infer_and_parse_data=left)
+    monkeypatch.setitem(sys.modules, guard.READER, reader)
     guard.install()
     app = fastapi.FastAPI()
 
+    @app.middleware("http")
+    async def between(request: fastapi.Request, call_next):
+        return await call_next(request)
+
     @app.post("/invocations")
     async def answer(request: fastapi.Request):
-        body = await request.body()
-        if body == b"deep":
+        pieces = [piece async for piece in request.stream() if piece]
+        if pieces == [b"deep"]:
             raise RecursionError("too deep")
-        return {"read": len(body)}
+        if "parquet" in request.headers["content-type"]:
+            reader.parse_parquet_input(parquet_input=io.BytesIO(b"".join(pieces)))
+        elif pieces[0].startswith(b"{"):
+            reader.infer_and_parse_data(json.loads(pieces[0]), None)
+        return {"read": list(map(len, pieces))}
 
     @app.get("/ping")
     async def ping():
@@ -53,11 +175,10 @@ def served(monkeypatch):
         left, sent = list(chunks), []
 
         async def receive():
-            return {
-                "type": "http.request",
-                "body": left.pop(0),
-                "more_body": bool(left),
-            }
+            if not left:
+                return {"type": "http.disconnect"}
+            body = left.pop(0)
+            return {"type": "http.request", "body": body, "more_body": bool(left)}
 
         async def send(message):
             sent.append(message)
@@ -75,7 +196,8 @@ def raw(headers):
 
 
 def test_what_is_well_formed_passes_and_the_rest_is_drained(served):
-    assert served(raw(JSON), b"hello")[:2] == (200, '{"read":5}')
+    assert served(raw(JSON), b"hello")[:2] == (200, '{"read":[5]}')
+    assert served(raw(JSON), b"he", b"llo", b"")[:2] == (200, '{"read":[5]}')
     assert served([], b"", method="GET", path="/ping")[0] == 200
     huge = raw(JSON | {"content-length": "999999999"})
     status, body, left = served(huge, b"a", b"b", b"c")
@@ -90,3 +212,14 @@ def test_a_body_that_breaks_the_parser_is_the_sender_s_fault(served):
     status, body, _ = served(raw(JSON), b"deep")
     assert status == 400
     assert "application/json; it cannot be read: RecursionError: too deep" in body
+
+
+def test_text_for_numbers_and_broken_parquet_are_refused_with_a_message(served):
+    body = json.dumps({"inputs": [[["1e-21"]]]}).encode()
+    status, answer, _ = served(raw(JSON), body[:9], body[9:])
+    assert status == 400
+    assert "expected numbers; received the text '1e-21'" in answer
+    kind = JSON | {"content-type": client.PARQUET}
+    status, answer, _ = served(raw(kind), b"hello")
+    assert status == 400
+    assert "expected Parquet; it cannot be read" in answer
