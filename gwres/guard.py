@@ -1,20 +1,24 @@
 """What stands before MLflow's scoring server and refuses what it would choke on.
 
 `mlflow models serve` reads any body whole before it looks at it, takes "1e-21" for a
-number, reads Parquet number by number, and a request that its parser does not expect
-ends as error 500. There is no setting for any of it, so the model, which is loaded
-before the server is built, puts itself in between.
+number, and a request that its parser does not expect ends as error 500. Parquet goes
+through so many of its hands that a fast network waits for them a fifth of the time.
+There is no setting for any of it, so the model, which is loaded before the server is
+built, puts itself in between: what is Parquet of windows it answers, what is wrong it
+refuses, and the rest is MLflow's.
 """
 
+import asyncio
 import json
+import os
 import sys
 from functools import partial
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gwres.errors import InputError
 from gwres.strain import SHAPE
 
 # One request's windows; as float64 in Parquet they are 101 MB, as JSON a third fits.
@@ -23,6 +27,8 @@ BYTES = 128 * 2**20
 JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 READER = "mlflow.pyfunc.scoring_server"
 SERVER = f"{READER}.app"
+PATH = "/invocations"
+LIMIT = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"  # s; `mlflow models serve` sets it
 # What parsers raise at a body that is not what it says. What the model raises, MLflow
 # answers itself.
 UNREADABLE = (
@@ -59,7 +65,7 @@ def fault(headers):
     Returns:
         (status, message), or None.
     """
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind(headers)
     if kind not in (JSON, PARQUET):
         return 415, (
             f"expected a Content-Type {JSON} or {PARQUET}; received {kind or 'none'}"
@@ -105,23 +111,22 @@ def _text(value):
     return next((found for found in map(_text, value) if found is not None), None)
 
 
-def table(parquet_input, *, plain):
-    """Parquet as MLflow hands it on, read in one go where it is what it should be.
+def strain(body):
+    """Windows from the bytes of a Parquet file, without a copy.
 
     Args:
-        parquet_input: io.BytesIO; MLflow's name for it.
-        plain: MLflow's own function, for all that is not one column of flat lists of
-            12,288 numbers in single or double precision.
+        body: bytes.
 
     Returns:
-        DataFrame of one column, an array of 12,288 numbers in every row.
+        (n, 3, 4096), float32 or float64; or None if it is not one column of flat lists
+        of 12,288 such numbers, for MLflow to say what is wrong.
 
     Raises:
         Refused: more than `WINDOWS` rows, which is seen before they are unfolded; or
             the file is broken.
     """
     try:
-        file = pq.ParquetFile(pa.BufferReader(parquet_input.getbuffer()))
+        file = pq.ParquetFile(pa.BufferReader(body))
         if file.metadata.num_rows > WINDOWS:
             raise Refused(
                 413,
@@ -129,19 +134,16 @@ def table(parquet_input, *, plain):
                 f"{file.metadata.num_rows:,}",
             )
         # One thread, for the cores are at work on the batch before.
-        found = file.read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        table = file.read(use_threads=False)
+    except (*UNREADABLE, pa.ArrowException, OSError) as error:
         raise Refused(400, f"expected Parquet; it cannot be read: {error}") from None
-    if found.num_columns != 1 or not found.num_rows:
-        return plain(parquet_input)
-    strain = _flat(found.column(0).combine_chunks())
-    if strain is None:
-        return plain(parquet_input)
-    return pd.DataFrame({found.column_names[0]: list(strain)})
+    if table.num_columns != 1 or not table.num_rows:
+        return None
+    return _flat(table.column(0).combine_chunks())
 
 
 def _flat(column):
-    """A column of flat lists as an array (n, 12,288), or None if it is not one."""
+    """A column of flat lists as an array (n, 3, 4096), or None if it is not one."""
     size, kind = SHAPE[0] * SHAPE[1], column.type
     if not (pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)):
         return None
@@ -151,7 +153,7 @@ def _flat(column):
     same = pc.all(pc.equal(pc.list_value_length(column), size)).as_py()
     if flat.null_count or not same:
         return None
-    return flat.to_numpy().reshape(-1, size)
+    return flat.to_numpy().reshape(-1, *SHAPE)
 
 
 def serving():
@@ -159,24 +161,29 @@ def serving():
     return SERVER in sys.modules
 
 
-def install():
-    """Have the server that is about to be built ask what is in here."""
+def install(score):
+    """Have the server that is about to be built ask what is in here.
+
+    Args:
+        score: function of strain (n, 3, 4096) to a list of n dicts; it may raise
+            InputError.
+    """
     import fastapi
 
     plain = fastapi.FastAPI
     reader = sys.modules[READER]
-    for name, own in ("infer_and_parse_data", numbers), ("parse_parquet_input", table):
-        setattr(reader, name, partial(own, plain=getattr(reader, name)))
+    reader.infer_and_parse_data = partial(numbers, plain=reader.infer_and_parse_data)
+    limit = float(os.environ.get(LIMIT, 60))
 
     class Guarded(plain):
-        """The server's application, behind `fault`."""
+        """The server's application, behind `fault` and `strain`."""
 
         def __init__(self, **options):
             handlers = dict.fromkeys(UNREADABLE, _unreadable) | {Refused: _refused}
             super().__init__(exception_handlers=handlers, **options)
 
         async def __call__(self, scope, receive, send):
-            """Answer a request, or refuse it."""
+            """Answer a request, refuse it, or leave it to MLflow."""
             if scope["type"] != "http" or scope["method"] != "POST":
                 return await super().__call__(scope, receive, send)
             headers = {
@@ -184,34 +191,66 @@ def install():
                 for name, value in scope["headers"]
             }
             found = fault(headers)
-            if not found:
-                return await super().__call__(scope, _whole(receive), send)
-            if headers.get("expect", "").lower() != "100-continue":
-                # Who is still sending would see a broken connection and no answer.
-                while (await receive()).get("more_body"):
-                    pass
-            return await _answer(*found)(scope, receive, send)
+            if found:
+                if headers.get("expect", "").lower() != "100-continue":
+                    # Who still sends would see a broken connection and no answer.
+                    while (await receive()).get("more_body"):
+                        pass
+                return await _answer(*found)(scope, receive, send)
+            if scope["path"] == PATH and _kind(headers) == PARQUET:
+                try:
+                    async with asyncio.timeout(limit):
+                        message = await _whole(receive)
+                        found = await asyncio.to_thread(_scored, message, score)
+                except TimeoutError:
+                    found = _answer(504, f"expected to be done in {limit:g} s")
+                if found:
+                    return await found(scope, receive, send)
+                receive = _again(message, receive)
+            return await super().__call__(scope, receive, send)
 
     fastapi.FastAPI = Guarded
 
 
-def _whole(receive):
-    """`receive` that hands on a body in one piece.
+def _kind(headers):
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    A batch of 64 windows comes in about 50, and MLflow's server passes each through
-    several layers.
-    """
 
-    async def at_once():
-        message, pieces = {"more_body": True}, []
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] != "http.request":
-                return message
-            pieces.append(message.get("body", b""))
-        return message | {"body": b"".join(pieces)}
+async def _whole(receive):
+    """A body in one message, or whatever else comes, such as that the sender left."""
+    message, pieces = {"more_body": True}, []
+    while message.get("more_body"):
+        message = await receive()
+        pieces.append(message.get("body", b""))
+    return message | {"body": b"".join(pieces)}
 
-    return at_once
+
+def _again(message, receive):
+    """`receive` that begins with a message once more."""
+    left = [message]
+
+    async def first():
+        return left.pop() if left else await receive()
+
+    return first
+
+
+def _scored(message, score):
+    """The response to windows in Parquet, or None where there are none."""
+    from fastapi.responses import Response
+
+    if message["type"] != "http.request":
+        return None
+    try:
+        windows = strain(message["body"])
+        if windows is None:
+            return None
+        text = json.dumps({"predictions": score(windows)})
+    except Refused as error:
+        return _answer(error.status, str(error))
+    except InputError as error:
+        return _answer(400, str(error))
+    return Response(text, media_type="application/json")
 
 
 def _answer(status, message):

@@ -50,7 +50,7 @@ class Classifier(mlflow.pyfunc.PythonModel):
         self.turn = threading.Lock()
         self.most = np.inf
         if guard.serving():
-            guard.install()
+            guard.install(self.rows)
             self.most = guard.WINDOWS
 
     # The hint is one that MLflow infers nothing from: the signature decides.
@@ -72,12 +72,12 @@ class Classifier(mlflow.pyfunc.PythonModel):
                 400, for strain that `strain.check` refuses.
         """
         try:
-            return self.score(np.asarray(model_input))
+            return pd.DataFrame(self.rows(np.asarray(model_input)))
         except InputError as error:
             raise mlflow.MlflowException.invalid_parameter_value(str(error)) from error
 
-    def score(self, windows):
-        """What `predict` does.
+    def rows(self, windows):
+        """What `predict` does, as a list of dicts, which a server need only write.
 
         Raises:
             InputError: not strain, see `strain.check`; or too many windows for a
@@ -103,16 +103,15 @@ class Classifier(mlflow.pyfunc.PythonModel):
         broken = np.flatnonzero(~np.isfinite(logit))
         if len(broken):
             raise InputError(f"window {broken[0]}: the network finds no finite logit")
-        return pd.DataFrame(
-            {
-                "logit": logit,
-                "probability": np.exp(-np.logaddexp(0, -logit)),
-                "detectors": [
-                    " ".join(name for name, there in zip(DETECTORS, row) if there)
-                    for row in used
-                ],
-            }
-        )
+        probability = np.exp(-np.logaddexp(0, -logit))
+        names = [
+            " ".join(name for name, there in zip(DETECTORS, row) if there)
+            for row in used
+        ]
+        return [
+            {"logit": one, "probability": p, "detectors": there}
+            for one, p, there in zip(logit.tolist(), probability.tolist(), names)
+        ]
 
 
 mlflow.models.set_model(Classifier())

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import sys
+import time
 from types import SimpleNamespace
 
 import fastapi
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gwres import client, guard
+from gwres.errors import InputError
 
 STRAIN = np.random.default_rng(0).normal(scale=1e-21, size=(2, 3, 4096))
 JSON = {"content-type": "application/json", "content-length": "10"}
@@ -72,12 +74,11 @@ def test_a_number_written_as_text_is_refused(body, found):
     assert error.value.status == 400
 
 
-def read(table, **options):
-    """What `guard.table` makes of a table, and whether it left it to MLflow."""
-    buffer, left = io.BytesIO(), []
+def written(table, **options):
+    """A table as the bytes of a Parquet file."""
+    buffer = io.BytesIO()
     pq.write_table(table, buffer, **options)
-    found = guard.table(parquet_input=buffer, plain=left.append)
-    return found, bool(left)
+    return buffer.getvalue()
 
 
 FLAT = STRAIN.reshape(2, -1)
@@ -89,17 +90,15 @@ def test_parquet_of_any_writer_is_read_as_pandas_does(dtype):
     # The client's own are fixed in size, without gaps; others' are neither.
     own = pq.read_table(io.BytesIO(client.parquet(STRAIN)))
     for table, expected in (
-        (pa.Table.from_pandas(pd.DataFrame({"x": list(rows)})), rows),
-        (pa.table({"x": pa.array(list(rows))}), rows),
-        (own, FLAT.astype(np.float32)),
+        (pa.Table.from_pandas(pd.DataFrame({"x": list(rows)})), STRAIN.astype(dtype)),
+        (pa.table({"x": pa.array(list(rows))}), STRAIN.astype(dtype)),
+        (own, STRAIN.astype(np.float32)),
     ):
-        for options in {}, {"row_group_size": 1}:
-            found, left = read(table, **options)
-            assert not left
-            assert list(found.columns) == table.column_names
-            values = np.stack(found.iloc[:, 0].tolist())
-            assert values.dtype == expected.dtype
-            assert (values == expected).all()
+        for options in {}, {"row_group_size": 1}, {"compression": "zstd"}:
+            found = guard.strain(written(table, **options))
+            assert found.dtype == expected.dtype
+            assert found.shape == expected.shape
+            assert (found == expected).all()
 
 
 @pytest.mark.parametrize(
@@ -116,40 +115,44 @@ def test_parquet_of_any_writer_is_read_as_pandas_does(dtype):
     ],
 )
 def test_other_parquet_is_left_to_mlflow(rows):
-    assert read(pa.table({"strain": pa.array(rows)})) == (None, True)
+    assert guard.strain(written(pa.table({"strain": pa.array(rows)}))) is None
 
 
 def test_a_second_column_is_left_to_mlflow():
     table = pa.table({"strain": pa.array(list(FLAT)), "id": ["a", "b"]})
-    assert read(table) == (None, True)
+    assert guard.strain(written(table)) is None
 
 
 def test_parquet_is_refused_by_its_count_before_it_is_unfolded():
     """Equal windows compress to a file that no limit of bytes stops."""
     numbers = pa.repeat(pa.scalar(1e-21, pa.float32()), 1025 * FLAT[0].size)
     column = pa.FixedSizeListArray.from_arrays(numbers, FLAT[0].size)
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"strain": column}), buffer)
-    assert buffer.tell() < guard.BYTES / 100
+    body = written(pa.table({"strain": column}))
+    assert len(body) < guard.BYTES / 100
     with pytest.raises(guard.Refused, match="at most 1,024 .*received 1,025") as error:
-        guard.table(buffer, plain=None)
+        guard.strain(body)
     assert error.value.status == 413
     with pytest.raises(guard.Refused, match="expected Parquet; it cannot") as error:
-        guard.table(io.BytesIO(client.parquet(STRAIN)[:-9]), plain=None)
+        guard.strain(client.parquet(STRAIN)[:-9])
     assert error.value.status == 400
-
-
-def left(*given, **named):
-    """In the place of a function of MLflow's that is not asked here."""
 
 
 @pytest.fixture
 def served(monkeypatch):
     """An application as MLflow builds it after the model is loaded."""
     monkeypatch.setattr(fastapi, "FastAPI", fastapi.FastAPI)
-    reader = SimpleNamespace(parse_parquet_input=left, infer_and_parse_data=left)
+    reader = SimpleNamespace(infer_and_parse_data=lambda data, schema: None)
     monkeypatch.setitem(sys.modules, guard.READER, reader)
-    guard.install()
+    monkeypatch.setenv(guard.LIMIT, "0.5")
+
+    def score(windows):
+        if windows[0, 0, 0] == 1:
+            raise InputError("too loud")
+        if windows[0, 0, 0] == 2:
+            time.sleep(1)
+        return [{"logit": float(one[2, -1])} for one in windows]
+
+    guard.install(score)
     app = fastapi.FastAPI()
 
     @app.middleware("http")
@@ -158,14 +161,12 @@ def served(monkeypatch):
 
     @app.post("/invocations")
     async def answer(request: fastapi.Request):
-        pieces = [piece async for piece in request.stream() if piece]
-        if pieces == [b"deep"]:
+        body = await request.body()
+        if body == b"deep":
             raise RecursionError("too deep")
-        if "parquet" in request.headers["content-type"]:
-            reader.parse_parquet_input(parquet_input=io.BytesIO(b"".join(pieces)))
-        elif pieces[0].startswith(b"{"):
-            reader.infer_and_parse_data(json.loads(pieces[0]), None)
-        return {"read": list(map(len, pieces))}
+        if body.startswith(b"{"):
+            reader.infer_and_parse_data(json.loads(body), None)
+        return {"read": len(body)}
 
     @app.get("/ping")
     async def ping():
@@ -196,8 +197,7 @@ def raw(headers):
 
 
 def test_what_is_well_formed_passes_and_the_rest_is_drained(served):
-    assert served(raw(JSON), b"hello")[:2] == (200, '{"read":[5]}')
-    assert served(raw(JSON), b"he", b"llo", b"")[:2] == (200, '{"read":[5]}')
+    assert served(raw(JSON), b"hello")[:2] == (200, '{"read":5}')
     assert served([], b"", method="GET", path="/ping")[0] == 200
     huge = raw(JSON | {"content-length": "999999999"})
     status, body, left = served(huge, b"a", b"b", b"c")
@@ -214,12 +214,30 @@ def test_a_body_that_breaks_the_parser_is_the_sender_s_fault(served):
     assert "application/json; it cannot be read: RecursionError: too deep" in body
 
 
-def test_text_for_numbers_and_broken_parquet_are_refused_with_a_message(served):
+def test_text_for_numbers_is_refused_with_a_message(served):
     body = json.dumps({"inputs": [[["1e-21"]]]}).encode()
     status, answer, _ = served(raw(JSON), body[:9], body[9:])
     assert status == 400
     assert "expected numbers; received the text '1e-21'" in answer
-    kind = JSON | {"content-type": client.PARQUET}
-    status, answer, _ = served(raw(kind), b"hello")
-    assert status == 400
-    assert "expected Parquet; it cannot be read" in answer
+
+
+KIND = raw(JSON | {"content-type": client.PARQUET})
+
+
+def test_parquet_of_windows_is_answered_and_other_is_left_to_mlflow(served):
+    body = client.parquet(STRAIN)
+    status, answer, _ = served(KIND, body[:9], body[9:], b"")
+    expected = [{"logit": float(np.float32(one[2, -1]))} for one in STRAIN]
+    assert (status, json.loads(answer)) == (200, {"predictions": expected})
+    other = written(pa.table({"strain": [1.0]}))
+    assert served(KIND, other)[:2] == (200, f'{{"read":{len(other)}}}')
+
+
+def test_parquet_that_cannot_be_scored_is_refused_with_a_message(served):
+    assert served(KIND, b"hello")[0] == 400
+    assert "expected Parquet; it cannot be read" in served(KIND, b"hello")[1]
+    status, answer, _ = served(KIND, client.parquet(np.full((1, 3, 4096), 1.0)))
+    assert (status, json.loads(answer)["message"]) == (400, "too loud")
+    status, answer, _ = served(KIND, client.parquet(np.full((1, 3, 4096), 2.0)))
+    assert status == 504
+    assert "expected to be done in 0.5 s" in answer
