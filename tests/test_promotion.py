@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from gwres.recipe import Recipe
 from gwres.registry import ENSEMBLE
 from gwres.simulate.noise import noise
 
-from .contract import awake
+from .contract import awake, fresh
 
 ROWS = 600
 HASH = "0123456789abcdef"
@@ -221,6 +222,65 @@ def _evidence_is_logged(run, made):
     assert {"report.html", "plots", "predictions", "decision.json"} <= names
     assert 0.5 < run.data.metrics["gate/roc_auc"] < 1
     assert 0.5 < run.data.metrics["holdout/roc_auc"] < 1
+
+
+# Promotes, and is killed by the system when a function has been called so many times.
+MORTAL = """
+import os, signal, sys
+import mlflow
+from gwres import promotion, tracking
+
+experiment, name, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+owner = mlflow if hasattr(mlflow, name) else mlflow.MlflowClient
+living = getattr(owner, name)
+
+def mortal(*arguments, **options):
+    global calls
+    done = living(*arguments, **options)
+    calls -= 1
+    if not calls:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+setattr(owner, name, mortal)
+with tracking.run("promote"):
+    promotion.promote(experiment=experiment)
+"""
+ALIAS = "set_registered_model_alias"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "calls", "versions", "aliases"),
+    [
+        # After the first member's version, then after the ensemble's.
+        ("pile", "register_model", 1, {"gwres-resnet18": 1}, {}),
+        ("pile", "register_model", 3, ONE_EACH, {}),
+        # Between the aliases: the old champion is still in its place.
+        ("better", ALIAS, 1, None, {"champion": 1, "previous": 1}),
+    ],
+)
+def test_killed_by_the_system_it_is_finished_by_the_next(
+    client, experiment, name, calls, versions, aliases
+):
+    """What is left is told, and what the next makes of it is as if nothing had been."""
+
+    def begin():
+        for model in client.search_registered_models():
+            client.delete_registered_model(model.name)
+        if experiment != "pile":
+            promote("pile", members="1")
+
+    begin()
+    promote(experiment)
+    whole = state(client)
+    begin()
+    done = fresh(MORTAL, experiment, name, calls, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = state(client)
+    assert left == (whole[0] if versions is None else versions, aliases)
+    run = promote(experiment)
+    assert state(client) == whole
+    assert run.data.tags["gwres.decision"] == "promoted"
 
 
 def test_only_what_beats_the_champion_takes_its_place(client):
