@@ -1,14 +1,16 @@
 """What `mlflow models serve` adds to the networks' own time, and what it bears.
 
 Starts the server itself, on a registered model, and asks it over loopback: single
-windows as JSON and as Parquet, batches of 64, and many clients at once. The members'
-own time is taken in this process, one member after the other, by the compiled graph
-that each would have alone. Everything is measured in one run on the same machine, so
-the ratios hold where the figures do not.
+windows as JSON and as Parquet, batches of 64 one by one and as `client.score` sends
+them, two under way at once, and many clients at once. The members' own time is taken
+in this process, one member after the other, by the compiled graph that each would have
+alone. Everything is measured in one run on the same machine, so the ratios hold where
+the figures do not.
 
     python -m benchmarks.serving [model] [seconds under load]
 """
 
+import functools
 import json
 import os
 import socket
@@ -32,6 +34,7 @@ from gwres.simulate.noise import noise
 from gwres.strain import SHAPE
 
 BATCH, CLIENTS = 64, 8
+BATCHES = 10  # that `client.score` is given
 REPEATS = 100
 
 
@@ -142,6 +145,25 @@ def row(name, value, note=""):
     print(f"{name:<44}{value:>16}   {note}", flush=True)
 
 
+def rates(name, networks, batches, served, repeats):
+    """Print the windows per second of the networks alone, and served.
+
+    Args:
+        name: of the way in which they are served.
+        networks: as `members` gives them.
+        batches: list of strain (n, 3, 4096).
+        served: function that has all of the batches scored.
+        repeats: how often each is timed.
+    """
+    calls = {"alone": lambda: [alone(networks, one) for one in batches]}
+    found = timed(calls | {"served": served}, repeats)
+    count = sum(map(len, batches))
+    what = f"{len(batches)} x {len(batches[0])} windows"
+    row(f"{len(networks)} members, {what}", f"{count / found['alone']:.0f} /s")
+    share = f"{100 * found['alone'] / found['served']:.0f}% of the members' own"
+    row(f"{what}, Parquet, {name}", f"{count / found['served']:.0f} /s", share)
+
+
 def alone(networks, windows):
     """The networks one after the other."""
     for network in networks:
@@ -167,12 +189,11 @@ def main(model, seconds):
         allowed = f"2 x members + 10 ms: {2 * single['alone'] + 10:.1f} ms"
         for name in ("Parquet", "JSON"):
             row(f"one window, {name}", f"{single[name]:.1f} ms", allowed)
-        whole = {"alone": lambda: alone(networks, many)}
-        whole["Parquet"] = ask(client.parquet(many))
-        whole = {name: BATCH / s for name, s in timed(whole, REPEATS).items()}
-        row(f"{len(networks)} members, {BATCH} windows", f"{whole['alone']:.0f} /s")
-        share = f"{100 * whole['Parquet'] / whole['alone']:.0f}% of the members' own"
-        row(f"{BATCH} windows, Parquet", f"{whole['Parquet']:.0f} /s", share)
+        long = np.concatenate([many] * BATCHES)
+        parts = np.split(long, BATCHES)
+        rates("one by one", networks, [many], ask(client.parquet(many)), REPEATS)
+        whole = functools.partial(client.score, long, server.url, BATCH)
+        rates("client.score", networks, parts, whole, REPEATS // BATCHES)
         for count in (1, BATCH):
             body = client.parquet(many[:count])
             taken, errors, memory = load(server, body, seconds)
