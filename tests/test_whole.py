@@ -125,6 +125,31 @@ def test_two_promotions_at_once_leave_one_champion(promoted):
     assert any("is the champion already" in one for one in promoted)
 
 
+def test_pages_say_what_they_are_and_link_to_one_another(promoted):
+    """Descriptions in the registry, notes of the promotions."""
+    store = mlflow.MlflowClient()
+    [member] = store.search_model_versions("name = 'gwres-resnet18'")
+    [champion] = store.search_model_versions("name = 'gwres-ensemble'")
+    for version in (member, champion):
+        run = store.get_run(version.tags["gwres.run_id"])
+        text = version.description
+        area = [
+            float(version.tags[f"gwres.holdout_roc_auc{end}"])
+            for end in ("", "_low", "_high")
+        ]
+        assert "**Holdout ROC-AUC {:.4f} ({:.4f} to {:.4f})**".format(*area) in text
+        assert f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in text
+        assert "matched filter on the same windows: 0." in text
+        assert store.get_registered_model(version.name).description
+    assert "(#/models/gwres-resnet18/versions/1)" in champion.description
+    note = store.get_run(champion.tags["gwres.run_id"]).data.tags["mlflow.note.content"]
+    assert note.startswith("### Promoted: there is no champion")
+    assert "(#/models/gwres-ensemble/versions/1)" in note
+    assert f"/runs/{member.tags['gwres.run_id']})" in note
+    assert "mlflow run . -e promote --env-manager local" in note
+    assert "-P rollback=true" in note
+
+
 def test_served_logits_are_those_of_the_members_predictions(promoted, windows):
     """Raw strain through the joined graph is the stack of what each member logged."""
     version = registry.current()
@@ -221,3 +246,5 @@ def test_predict_writes_the_submission(home, promoted, windows):
     assert run.info.status == "FINISHED"
     assert run.data.metrics["predict/bad_windows"] == 1
     assert "1 of 30 windows could not be read" in run.data.tags["gwres.note"]
+    note = run.data.tags["mlflow.note.content"]
+    assert "[gwres-ensemble, version 1](#/models/gwres-ensemble/versions/1)" in note

@@ -94,6 +94,8 @@ def test_one_model_on_the_rows_of_training_runs(judged, networks, opened):
     assert run.data.tags["gwres.split_hash"] == opened.split_hash
     shown = set(artifacts(mlflow.MlflowClient(), run))
     assert {"report.html", "plots/roc.png", "plots/example.png"} <= shown
+    note, said = run.data.tags["mlflow.note.content"], run.data.tags["gwres.roc_auc"]
+    assert note.startswith("### models:/net/2") and f"**ROC-AUC {said}**" in note
     assert not below
 
 
@@ -112,6 +114,7 @@ def test_several_are_compared_in_pairs(judged, networks, opened):
         np.testing.assert_allclose(predictions(one, "gate")["logit"], scores, atol=1e-4)
         area = metrics.roc_auc(labels, scores).value
         assert one.data.metrics["gate/roc_auc"] == pytest.approx(area, abs=1e-3)
+    note = run.data.tags["mlflow.note.content"]
     for i, j in (0, 1), (0, 2), (1, 2):
         expected = metrics.paired(labels, logits[i], logits[j])
         both = f"{names[i]} less {names[j]}"
@@ -119,6 +122,10 @@ def test_several_are_compared_in_pairs(judged, networks, opened):
         assert found == pytest.approx(expected.value, abs=2e-3)
         p = run.data.metrics[f"difference_p/{both}"]
         assert p == pytest.approx(expected.p, abs=0.02)
+        assert f"| {names[i]} | {names[j]} | {found:+.4f} (" in note
+    assert "gwres.roc_auc" not in below[0].data.tags, "it is of the holdout"
+    alone = below[2].data.tags["mlflow.note.content"]
+    assert alone.startswith("### matched-filter") and "Differences" not in alone
     assert set(artifacts(mlflow.MlflowClient(), run)) == {
         "report.html",
         "plots/roc.png",

@@ -11,6 +11,8 @@ def test_simulate_then_train_on_the_folder(project):
         {"out": str(out), "train": "200", "test": "4"}, "simulate"
     )
     assert code == 0, output
+    note = project.runs()[0].data.tags["mlflow.note.content"]
+    assert "204 windows simulated" in note and f"data={out}'" in note
     code, output = project.mlflow({**FILES, "data": str(out)}, "train")
     assert code == 0, output
     run = project.runs()[0]
