@@ -281,7 +281,7 @@ def areas(found):
     for name in axis.get_yticklabels():
         name.set_parse_math(False)
     axis.set(xlabel="ROC-AUC on the holdout, with 95% interval", ylabel="Classifier")
-    axis.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=len(kinds))
     return figure
 
 
