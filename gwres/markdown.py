@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+GAP = "&emsp;"  # after a table's cells, for MLflow sets columns side by side
+
 
 def address(place, path=""):
     """Where MLflow's UI shows a run, or one of its files.
@@ -41,9 +43,11 @@ def joined(parts):
 
 def grid(heads, rows):
     """A table in Markdown; "" without rows."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-    return text if rows else ""
+    if not rows:
+        return ""
+    apart = [[f"{cell}{GAP}" for cell in line] for line in (heads, *rows)]
+    lines = [apart[0], ["---"] * len(heads), *apart[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def model(uri):

@@ -3,7 +3,7 @@
 from gwres import evaluate
 from gwres.markdown import address, grid, joined, model, pictures
 from gwres.report import edges, show, verdict
-from gwres.views import QUERY
+from gwres.views import CHART, QUERY
 
 PLOTS = ("roc", "sensitivity")
 ROWS = 30  # of a table, the most that a tag of MLflow's holds beside the rest
@@ -125,7 +125,7 @@ def answered(question, headline, found, place, figures=()):
             f"{left} more rows in the whole table." if left else "",
             f"**Tables** [table.html]({address(place, 'table.html')}) has every "
             f"measure, [table.csv]({address(place, 'table.csv')}) every digit. "
-            f"[All runs](#/experiments/{place[0]}/runs?{QUERY}).",
+            f"{_all_runs(place)}.",
             pictures(place[1], figures),
         ]
     )
@@ -191,8 +191,14 @@ def _beside(ours, theirs):
 def _report(place, holds):
     return (
         f"**Report** [report.html]({address(place, 'report.html')}): {holds}. "
-        f"[All runs](#/experiments/{place[0]}/runs?{QUERY}) beside this one."
+        f"{_all_runs(place)} beside this one."
     )
+
+
+def _all_runs(place):
+    """Links to the experiment's table and charts."""
+    runs = f"#/experiments/{place[0]}/runs?{QUERY}"
+    return f"[All runs]({runs}) and [their charts]({runs}&{CHART})"
 
 
 def _drawn(table, place):

@@ -7,7 +7,6 @@ from scipy.stats import t
 from gwres import evaluate, metrics, plots
 from gwres.ensemble import DEFAULT, best_of
 from gwres.errors import InputError
-from gwres.markdown import grid
 
 FILTER = "matched filter"
 HEADINGS = {
@@ -287,4 +286,5 @@ def areas(found):
 
 def markdown(found):
     """A table of text in Markdown."""
-    return grid(list(found), found.to_numpy().tolist())
+    lines = [list(found), ["---"] * len(found.columns), *found.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -10,6 +10,7 @@ import pytest
 
 from gwres import campaign, experiment, jobs, runs, tracking
 from gwres.errors import InputError
+from gwres.markdown import GAP
 from tests.test_standings import predictions
 
 START = campaign._start
@@ -110,7 +111,7 @@ def test_finished_members_are_found_and_one_parent_shows_all(lab):
 
 
 def _the_page_tells_it(run_id, table, member):
-    note = tracking_tags(run_id)["mlflow.note.content"]
+    note = tracking_tags(run_id)["mlflow.note.content"].replace(GAP, "")
     assert note.startswith("### Is test_finished_members_are_found")
     area = table["roc_auc"]["stacked"]
     less = area - table["roc_auc"]["matched filter"]
@@ -140,7 +141,9 @@ def test_a_failed_member_leaves_the_others_and_is_tried_again(lab):
     assert np.isnan(table.loc["b", "roc_auc"])
     assert table.loc["c", "roc_auc"] > 0.5
     failed = lab.children(first)["b"].info.run_id
-    assert f"/runs/{failed}), failed |" in tracking_tags(first)["mlflow.note.content"]
+    assert (
+        f"/runs/{failed}), failed{GAP} |" in tracking_tags(first)["mlflow.note.content"]
+    )
     lab.failing = set()
     second = lab.run(["a", "b", "c"])
     assert lab.new == ["b"]
@@ -200,7 +203,7 @@ def test_a_measurement_is_logged(lab, monkeypatch):
     run_id = active.info.run_id
     assert mlflow.get_run(run_id).data.metrics == {"g2net/roc_auc": 0.85}
     assert lab.table(run_id).loc["g2net", "roc_auc"] == 0.85
-    note = tracking_tags(run_id)["mlflow.note.content"]
+    note = tracking_tags(run_id)["mlflow.note.content"].replace(GAP, "")
     assert note.startswith("### Are the simulated populations as hard as the comp")
     assert "| g2net | 0.8500 |" in note
 

@@ -1,4 +1,4 @@
-"""From an empty store to a submission: every command of the README, in one go."""
+"""From an empty store to a submission, with a server between, in one go."""
 
 import json
 import os
@@ -22,6 +22,7 @@ from gwres.errors import InputError
 from gwres.recipe import Recipe
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import POPULATIONS
+from tests import readme
 
 pytestmark = [
     pytest.mark.slow,
@@ -81,9 +82,9 @@ def server(promoted):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["mlflow", "models", "serve", "-m", f"models:/{MODEL}"]
-    command += ["--env-manager", "local", "-p", str(port)]
-    process = started(*command, PYTHONPATH="")
+    command = readme.command("mlflow models serve -m models:/gwres-ensemble@champion")
+    words = [str(port) if word == "5001" else word for word in command[2:]]
+    process = started(*words, PYTHONPATH="")
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -184,6 +185,24 @@ def test_requests_as_json_and_parquet_are_answered_alike(server, windows):
     missing[0, 2] = 0
     missing[1, [0, 2]] = 0
     assert client.score(missing, server)["detectors"].tolist() == ["H1 L1", "L1"]
+
+
+def test_the_readmes_requests_are_answered(server, home):
+    """From the shell and from Python, in the README's own words."""
+    port = server.rpartition(":")[2]
+    for typed in (readme.line("python -c "), readme.line("curl ")):
+        typed = typed.replace("5001", port).replace("python ", f"{sys.executable} ")
+        done = subprocess.run(typed, shell=True, cwd=home, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    [answer] = json.loads(done.stdout)["predictions"]
+    assert set(answer) == {"logit", "probability", "detectors"}
+    script = home / "ask.py"
+    script.write_text(readme.script().replace("5001", port))
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "'detectors': 'H1 L1 V1'" in done.stdout
+    assert "[640 rows x 3 columns]" in done.stdout
 
 
 def test_bad_requests_are_refused_and_the_server_goes_on(server, windows):
