@@ -37,8 +37,9 @@ def ensemble(name, served, back):
     return joined(
         [
             "Stacks of residual networks: the weighted sum of their logits, in one "
-            f"model. `{served}` beat the version before it on the same windows of the "
-            f"split gate, and is what answers; `{back}` is what a rollback puts back.",
+            f"model. `{served}` is what answers: the first, or one that beat the "
+            "champion before it on the same windows of the split gate. "
+            f"`{back}` is what a rollback puts back.",
             TAKES,
             f"```\nmlflow models serve -m models:/{name}@{served} "
             "--env-manager local -p 5001\n```",
@@ -62,8 +63,11 @@ def version(title, area, beside, made, lines=()):
     classical = f"; the matched filter on the same windows: {beside}" if beside else ""
     return joined(
         [
+            # MLflow's list of versions shows how it begins, without its markup.
+            f"ROC-AUC {area} on the holdout{classical}."
+            if area
+            else "ROC-AUC unknown: no holdout of both signals and noise.",
             f"**{title}**",
-            f"**Holdout ROC-AUC {area or 'unknown'}**{classical}.",
             *lines,
             f"**Made by** run [{made[1]}]({address(made)}): note, figures, report and "
             "predictions.",
@@ -99,11 +103,15 @@ def decided(name, evidence, place, rollback, beside=""):
                 ["Split", "Windows", "ROC-AUC", "Less the best member", "p"],
                 [_row(split, found[split]) for split in splits],
             ),
+            "**Members**",
             _members(found),
             f"**Stack** {found['stack']['kind']}: {found['stack_reason']}",
             f"**Files** [report.html]({address(place, 'report.html')}), "
             f"[decision.json]({address(place, 'decision.json')}).",
-            f"**Undo it**\n\n```\n{rollback}\n```" if found["promoted"] else "",
+            # Without a champion before, there is none to put back.
+            f"**Undo it**\n\n```\n{rollback}\n```"
+            if found["promoted"] and before
+            else "",
             pictures(place[1], ["plots/roc.png"]) if "holdout" in splits else "",
         ]
     )

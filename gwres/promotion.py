@@ -192,7 +192,13 @@ def _record(candidate, evidence, out):
     if "holdout" in candidate.judged:
         table = candidate.predictions("holdout")
         summary, notes = evaluate.summary(table)
-        found |= summary
+        # That of the same windows, as a member's run has it.
+        logged = candidate.considered[0].run.data.metrics
+        found |= summary | {
+            name: value
+            for name, value in logged.items()
+            if name.startswith("matched_filter/")
+        }
         title = f"{ENSEMBLE}, version {evidence['version'] or 'not registered'}"
         report.report(out, title, table, lists=_lists(evidence))
     else:

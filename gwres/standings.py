@@ -119,11 +119,13 @@ def headline(compared):
     Args:
         compared: as `differences` gives it.
     """
-    return "\n".join(
+    rows = [
         f"- **{one.name}** less {one.against}: {one.difference:+.4f} in ROC-AUC "
         f"({one.low:+.4f} to {one.high:+.4f}), p = {one.p:.2g}"
         for one in compared.itertuples()
-    )
+    ]
+    chosen = "On the same holdout windows; which network is best, validation tells."
+    return "\n".join([chosen, "", *rows])
 
 
 def spread(found):

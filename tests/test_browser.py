@@ -300,7 +300,7 @@ def test_the_champions_version_leads_to_its_runs(served, browser):
     address, experiment, runs = served
     page = Page(browser, address, "/#/models/gwres-ensemble/versions/1")
     assert page.described() == [800]
-    page.text("Stack of 1: resnet152-templates", "Holdout ROC-AUC 0.")
+    page.text("Stack of 1: resnet152-templates", "on the holdout")
     # In a page of its own: a description's links open another tab.
     link, *_ = page.all(f'a[href="#/experiments/{experiment}/runs/{runs["promote"]}"]')
     page = Page(browser, link.get_attribute("href"), "")
