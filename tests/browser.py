@@ -28,12 +28,13 @@ START_S, WAIT_S = 60, 40
 
 
 @contextmanager
-def server(uri, folder):
+def server(uri, folder, home=None):
     """MLflow's server of a store, in a process group of its own.
 
     Args:
         uri: of the store.
         folder: Path, for the server's log.
+        home: Path that the store's relative ones begin at; without it, `folder`.
 
     Yields:
         (its address, function that waits until it answers).
@@ -46,7 +47,11 @@ def server(uri, folder):
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with log.open("w") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, start_new_session=True
+            command,
+            cwd=home or folder,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
 
     def awake():

@@ -88,7 +88,7 @@ def main(folder, experiment):
         if uri.startswith("http"):
             take(driver, uri, found.experiment_id, Path(folder))
             return
-        with server(uri, Path(scratch)) as (address, awake):
+        with server(uri, Path(scratch), Path.cwd()) as (address, awake):
             awake()
             take(driver, address, found.experiment_id, Path(folder))
 

@@ -42,8 +42,12 @@ def networks(opened):
 @pytest.fixture(scope="module")
 def logged(networks, opened, tmp_path_factory):
     """A store with both registered, as versions 1 and 2; and the first one's run."""
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db")
-    mlflow.set_experiment("logged")
+    folder = tmp_path_factory.mktemp("store")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        # The store's files lie where it is opened first.
+        patch.chdir(folder)
+        mlflow.set_experiment("logged")
     runs = []
     for model in networks:
         with mlflow.start_run() as run:
