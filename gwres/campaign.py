@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from filelock import Timeout
 
-from gwres import cache, experiment, jobs, runs, standings, tracking
+from gwres import cache, experiment, jobs, notes, runs, standings, tracking
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
+from gwres.markdown import address
 
 log = logging.getLogger(__name__)
 NAME, HOST = "gwres.experiment", "gwres.host"
@@ -38,14 +39,18 @@ def run(name, smoke, begin):
         ChildProcessError: some members failed; the others are finished.
     """
     kind, content = experiment.load(name, smoke)
+    page = Page(experiment.question(name))
     name = f"{name}-smoke" if smoke else name
     with _alone(name):
         tags = {NAME: name, HOST: platform.node(), "mlflow.runName": name}
         runs.amend(runs.present(), tags)
         if kind == "measure":
-            _measure(content())
+            measured = content()
+            page.log(
+                {"table": measured.table}, measured.metrics, "", measured.figures, True
+            )
         else:
-            _train(name, content, begin)
+            _train(name, content, begin, page)
 
 
 def _alone(name):
@@ -59,11 +64,7 @@ def _alone(name):
         ) from None
 
 
-def _measure(measured):
-    _log({"table": measured.table}, measured.metrics, measured.figures, told=True)
-
-
-def _train(name, members, begin):
+def _train(name, members, begin, page):
     log.info("experiment %s: %d members", name, len(members))
     opened = {
         member.recipe.data: corpus(member.recipe.data) for member in members.values()
@@ -87,7 +88,7 @@ def _train(name, members, begin):
             log.error("%s: FAILED, the others go on", place)
         if done:
             last = number == len(members)
-            _report(members, done, failed, tables, opened, last)
+            _report(members, done, failed, tables, opened, page, last)
     if failed:
         raise ChildProcessError(
             f"{len(failed)} of {len(members)} members failed: {', '.join(failed)}; "
@@ -179,7 +180,7 @@ def _fit(member, _):
     jobs.fit(member.recipe, member.trials)
 
 
-def _report(members, done, failed, tables, opened, last):
+def _report(members, done, failed, tables, opened, page, last):
     """Log the table of what there is, and what the members are worth together."""
     settings = standings.varied({name: one.recipe for name, one in members.items()})
     rows = {}
@@ -204,17 +205,17 @@ def _report(members, done, failed, tables, opened, last):
         more, pairs = _together(together, own, classical, suffix)
         rows |= more
         compared.append(standings.differences(pairs))
-    rows |= {name: {"run": f"FAILED: {run_id}"} for name, run_id in failed.items()}
+    rows |= {name: {"run": standings.FAILED + made} for name, made in failed.items()}
     logged = {"table": standings.table(rows), **logged}
     logged["differences"] = pd.concat(compared)
     # MLflow takes letters, digits, spaces and a few signs in a metric's name.
     metrics = {
-        re.sub(r"[^\w\-. ]", "", name) + "/roc_auc": found["roc_auc"]
+        "roc_auc/" + re.sub(r"[^\w\-. ]", "", name): found["roc_auc"]
         for name, found in rows.items()
         if "roc_auc" in found
     }
     logged = {name: table for name, table in logged.items() if len(table)}
-    _log(logged, metrics, told=last)
+    page.log(logged, metrics, standings.headline(logged["differences"]), told=last)
 
 
 def _together(tables, own, classical, suffix):
@@ -235,14 +236,38 @@ def _together(tables, own, classical, suffix):
     return rows, pairs
 
 
-def _log(tables, metrics, figures=None, told=False):
-    """Log each table as CSV, Markdown and HTML; `told`, show it on the screen."""
-    texts = {}
-    for name, table in tables.items():
-        shown = standings.readable(table)
-        texts[f"{name}.csv"] = table.to_csv(index=False)
-        texts[f"{name}.md"] = standings.markdown(shown)
-        texts[f"{name}.html"] = shown.to_html(index=False)
-        if told:
-            log.info("%s\n%s", name, texts[f"{name}.md"])
-    tracking.show(metrics, texts, figures or {})
+class Page:
+    """What an experiment's run shows.
+
+    Args:
+        question: that the experiment asks.
+    """
+
+    def __init__(self, question):
+        self.question = question
+
+    def log(self, tables, metrics, headline, figures=None, told=False):
+        """Log tables as CSV, Markdown and HTML, figures, and the note of them.
+
+        Args:
+            tables: dict of name to DataFrame, "table" among them.
+            metrics: dict of name to number.
+            headline: the answer in Markdown, or "".
+            figures: dict of path to Figure.
+            told: whether the tables are shown on the screen too.
+        """
+        figures, texts = dict(figures or {}), {}
+        for name, table in tables.items():
+            shown = standings.readable(table)
+            texts[f"{name}.csv"] = table.to_csv(index=False)
+            texts[f"{name}.md"] = standings.markdown(shown)
+            texts[f"{name}.html"] = shown.to_html(index=False)
+            if told:
+                log.info("%s\n%s", name, texts[f"{name}.md"])
+        found, place = tables["table"], tracking.place()
+        if {"roc_auc", "roc_auc_low", "roc_auc_high"} <= set(found):
+            figures["plots/roc_auc.png"] = standings.areas(found)
+        tracking.show(metrics, texts, figures)
+        brief = standings.brief(found, lambda run: address((place[0], run)))
+        text = notes.answered(self.question, headline, brief, place, list(figures))
+        tracking.described(text)

@@ -2,8 +2,10 @@
 
 from dataclasses import asdict, replace
 
-from gwres import cache, ensemble, metrics, registry, runs
+from gwres import cache, cards, ensemble, evaluate, metrics, registry, runs
+from gwres.markdown import grid, model
 from gwres.registry import ENSEMBLE
+from gwres.report import show
 
 
 class Candidate:
@@ -71,8 +73,12 @@ class Candidate:
         found = {one.id: registry.register(one) for one in self.considered}
         self.considered = list(found.values())
         self.members = [found[one.id] for one in self.members]
-        if self.version:
-            return
+        self.version = self.version or self._joined()
+        about = cards.ensemble(ENSEMBLE, registry.CHAMPION, registry.PREVIOUS)
+        registry.describe(self.version, about, self._card)
+
+    def _joined(self):
+        """The new version of the ensemble, of the registered members."""
         members = [f"{one.name}/{one.version}" for one in self.members]
         tags = {
             "gwres.ensemble": self.key,
@@ -84,7 +90,29 @@ class Candidate:
             area = asdict(self.area("holdout"))
             tags["gwres.holdout_roc_auc"] = area.pop("value")
             tags |= {f"gwres.holdout_roc_auc_{end}": area[end] for end in area}
-        self.version = registry.join(self.members, self.stack, tags)
+        return registry.join(self.members, self.stack, tags)
+
+    def _card(self):
+        """The description of the ensemble's version."""
+        run_id = self.version.tags["gwres.run_id"]
+        judged = "holdout" in self.judged
+        area = show(self.area("holdout")) if judged else ""
+        listed = [
+            (model(f"models:/{one.name}/{one.version}"), one.kind, f"{weight:.4f}")
+            for one, weight in zip(self.members, self.stack.weights)
+        ]
+        return cards.version(
+            f"Stack of {len(listed)}: " + ", ".join(kind for _, kind, _ in listed),
+            area,
+            self.classical if judged else "",
+            (runs.found(run_id).info.experiment_id, run_id),
+            [grid(["Member", "Network", "Weight"], listed)],
+        )
+
+    @property
+    def classical(self):
+        """The matched filter's ROC-AUC on the same holdout, as a member logged it."""
+        return evaluate.headline(self.considered[0].run.data.metrics, "matched_filter")
 
     def evidence(self):
         """All that a decision rests on, as JSON-able values."""
@@ -96,6 +124,7 @@ class Candidate:
                     "model": one.name,
                     "version": one.version and int(one.version),
                     "run": one.id,
+                    "experiment": one.run.info.experiment_id,
                     "kind": one.kind,
                     "score": one.score,
                     "weight": weights.get(one.id, 0.0),

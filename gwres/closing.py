@@ -33,7 +33,7 @@ def lines(reported=True):
     else:
         look = f"{server(uri)}  and open http://127.0.0.1:5000{page}"
     found = [f"report   {report}"] if reported else []
-    return [*found, f"look     {look}", f"promote  {_promote(run)}"]
+    return [*found, f"look     {look}", f"promote  {command('promote')}"]
 
 
 def server(uri):
@@ -45,13 +45,24 @@ def server(uri):
     return f"mlflow server --backend-store-uri {shlex.quote(shown)}"
 
 
-def _promote(run):
-    """The command that promotes from the run's experiment, in its environment."""
-    words = ["mlflow", "run", ".", "-e", "promote"]
+def command(entry, **settings):
+    """The command that runs an entry point where the present run was run.
+
+    Args:
+        entry: name of the entry point.
+        settings: its parameters, as text.
+
+    Returns:
+        Words for a shell: in the same experiment, with the same kind of environment.
+    """
+    run = mlflow.get_run(mlflow.active_run().info.run_id)
+    words = ["mlflow", "run", ".", "-e", entry]
     # MLflow sets the tag where it made the environment.
     if "mlflow.project.env" not in run.data.tags:
         words += ["--env-manager", "local"]
     experiment = mlflow.get_experiment(run.info.experiment_id).name
     if experiment != "Default":
         words += ["--experiment-name", experiment]
+    for name, value in settings.items():
+        words += ["-P", f"{name}={value}"]
     return shlex.join(words)

@@ -63,10 +63,8 @@ def write(folder, tables):
 
 def headline(found, prefix="holdout"):
     """ROC-AUC with its interval as text, out of what `summary` found; "" without it."""
-    if f"{prefix}/roc_auc" not in found:
-        return ""
-    ends = [found[f"{prefix}/roc_auc{end}"] for end in ("", "_low", "_high")]
-    return "{:.4f} ({:.4f} to {:.4f})".format(*ends)
+    ends = [found.get(f"{prefix}/roc_auc{end}") for end in ("", "_low", "_high")]
+    return "" if None in ends else "{:.4f} ({:.4f} to {:.4f})".format(*ends)
 
 
 def align(table, other):

@@ -76,6 +76,13 @@ def names():
     return found
 
 
+def question(name):
+    """What an experiment asks: the first paragraph of its file."""
+    body = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    first, _, _ = (ast.get_docstring(body) or name).partition("\n\n")
+    return " ".join(first.split())
+
+
 def load(name, smoke=False):
     """Find an experiment.
 

@@ -105,7 +105,7 @@ def _case(part, row, whitened):
         first.plot(seconds, shifted, color=colour, linewidth=0.5)
     first.set_yticks(places, DETECTORS)
     first.set_ylabel(f"Whitened strain\n({APART} \N{GREEK SMALL LETTER SIGMA} apart)")
-    first.set_xticks([0, 0.5, 1, 1.5])
+    first.set_xticks([0, 0.5, 1, 1.5], ["0", "0.5", "1", "1.5"])
     edges = np.linspace(0, DURATION, COLUMNS + 1)
     # Frequencies are those of the rows; the edges lie half a row to their sides.
     step = (RANGE[1] / RANGE[0]) ** (0.5 / (ROWS - 1))

@@ -27,6 +27,7 @@ from gwres.data import g2net, pack
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
 from gwres.simulate.population import population
+from gwres.trials import Trial, record
 
 log = logging.getLogger(__name__)
 STORAGE = "sqlite:///optuna.db"
@@ -74,7 +75,7 @@ def fit(recipe, trials=0, storage=STORAGE):
     tuned = ""
     if trials and judgeable(opened):
         study = tune.study(database, tune.name(recipe, opened), recipe.fit.seed)
-        recipe = tune.tune(recipe, opened, study, trials, tracking.Trial, weights)
+        recipe = tune.tune(recipe, opened, study, trials, Trial, weights)
         tuned = _studied(study)
     recipe = recipe.sized()
     tracking.recipe(recipe)
@@ -91,7 +92,7 @@ def _studied(study):
     figures = {"history": studies.course(table), "slices": studies.slices(table)}
     if shares:
         figures["importance"] = studies.importance(shares)
-    tracking.study(study.study_name, table, figures)
+    record(study.study_name, table, figures)
     return notes.tuned(study.study_name, table, shares)
 
 
@@ -216,7 +217,9 @@ def predict(model, data, out):
         {"gwres.model": uri},
         {"predict/windows": len(ids), "predict/bad_windows": len(bad)},
     )
-    for path in (Path(out), submission.listed(out)):
-        if path.is_file():
-            tracking.file(path)
+    written = [path for path in (Path(out), submission.listed(out)) if path.is_file()]
+    for path in written:
+        tracking.file(path)
+    names, counts = [path.name for path in written], (len(ids), len(bad))
+    tracking.described(notes.predicted(uri, data, counts, tracking.place(), names))
     log.info("%s holds %s targets", out, f"{len(ids):,}")

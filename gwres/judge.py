@@ -11,6 +11,7 @@ from gwres import (
     gallery,
     jobs,
     matched_filter,
+    notes,
     report,
     tracking,
     versions,
@@ -83,7 +84,7 @@ def _report(name, table, classical, opened, settings):
     """Log one model's predictions, metrics and report to the present run."""
     [(split, windows)] = opened.judged.items()
     settings = settings | {"evaluate.model": name}
-    found, notes = evaluate.summary(table, split)
+    found, missing = evaluate.summary(table, split)
     beside, _ = evaluate.summary(classical, "matched_filter")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
@@ -93,6 +94,8 @@ def _report(name, table, classical, opened, settings):
             odds = {f"{split}/{measure}" for measure, _, _ in evaluate.ODDS}
             found = {key: value for key, value in found.items() if key not in odds}
             comparison.report(out, name, {name: table}, {"Settings": settings})
+            alone = {name: table}
+            text = notes.compared(alone, comparison.pairs(alone), tracking.place())
         else:
             found |= {key: value for key, value in beside.items() if "roc_auc" in key}
             report.report(
@@ -104,8 +107,13 @@ def _report(name, table, classical, opened, settings):
                 lists={"Settings": settings},
                 view=gallery.viewer(windows, opened.asd),
             )
-        tracking.result(found, notes, out, settings)
-    if area := evaluate.headline(found, split):
+            text = notes.judged(name, (table, classical), tracking.place())
+        tracking.result(found, missing, out, settings)
+    area = evaluate.headline(found, split)
+    # The column is of the holdout, which other splits are not compared with.
+    tags = {"gwres.roc_auc": area} if area and split == "holdout" else {}
+    tracking.described(text, tags | {"gwres.entry": "evaluate"})
+    if area:
         log.info("%s: %s/roc_auc %s", name, split, area)
 
 
@@ -126,3 +134,4 @@ def _compare(tables, settings):
         comparison.report(out, "Comparison", tables, {"Settings": settings})
         table.to_parquet(out / "differences.parquet", index=False)
         tracking.result(found, [], out, settings)
+    tracking.described(notes.compared(tables, table, tracking.place()))

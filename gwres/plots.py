@@ -28,6 +28,7 @@ LOOKS = (
     {"color": "#E69F00", "linestyle": (0, (1, 1)), "marker": "v"},
     {"color": "#56B4E9", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "P"},
 )
+COLOURS = (*(look["color"] for look in LOOKS), GREY)  # all that is drawn with
 RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 
 
@@ -100,7 +101,8 @@ def rocs(tables):
 
 def _roc(curves):
     """`curves` as `_curves` gives them."""
-    figure, ((axis,),) = canvas(5.2)
+    crowded = len(curves) > 2
+    figure, ((axis,),) = canvas(5.2 + 0.25 * len(curves) * crowded)
     noise = int((curves[0][0]["label"] == 0).sum())
     left = 10 ** -np.clip(np.ceil(np.log10(max(noise, 1))), 2, 4)
     for i, (rows, name, style) in enumerate(curves):
@@ -131,7 +133,12 @@ def _roc(curves):
         ylabel="Sensitivity (share of signals)",
         title="Signals found against false alarms",
     )
-    for text in axis.legend(loc="upper left").get_texts():
+    if crowded:
+        # Inside, it would lie over the curves.
+        legend = figure.legend(loc="outside lower center")
+    else:
+        legend = axis.legend(loc="upper left")
+    for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
 

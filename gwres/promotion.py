@@ -6,7 +6,16 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from gwres import evaluate, registry, report, runs, tracking, versions
+from gwres import (
+    cards,
+    closing,
+    evaluate,
+    registry,
+    report,
+    runs,
+    tracking,
+    versions,
+)
 from gwres.candidate import Candidate
 from gwres.data.corpus import corpus
 from gwres.errors import InputError
@@ -123,7 +132,22 @@ def rollback():
     with registry.alone():
         new, old = registry.rollback()
     reason = f"version {old.version} was rolled back to version {new.version}"
-    tracking.told({"gwres.decision": "rolled back", "gwres.reason": reason}, {})
+    # The run that made it may be gone by now; its version's tags are not.
+    area = {
+        tag.replace("gwres.holdout_", "holdout/"): float(value)
+        for tag, value in new.tags.items()
+        if tag.startswith("gwres.holdout_")
+    }
+    text = cards.rolled_back(
+        ENSEMBLE,
+        new.version,
+        old.version,
+        evaluate.headline(area),
+        new.tags["gwres.run_id"],
+        closing.command("promote", rollback="true"),
+    )
+    tags = {"gwres.decision": "rolled back", "gwres.reason": reason}
+    tracking.described(text, tags)
     log.info("%s: %s is version %s", reason, CHAMPION, new.version)
 
 
@@ -168,7 +192,13 @@ def _record(candidate, evidence, out):
     if "holdout" in candidate.judged:
         table = candidate.predictions("holdout")
         summary, notes = evaluate.summary(table)
-        found |= summary
+        # That of the same windows, as a member's run has it.
+        logged = candidate.considered[0].run.data.metrics
+        found |= summary | {
+            name: value
+            for name, value in logged.items()
+            if name.startswith("matched_filter/")
+        }
         title = f"{ENSEMBLE}, version {evidence['version'] or 'not registered'}"
         report.report(out, title, table, lists=_lists(evidence))
     else:
@@ -177,7 +207,12 @@ def _record(candidate, evidence, out):
     state = "dry run" if evidence["dry"] else "kept"
     state = "promoted" if evidence["promoted"] else state
     tags = {"gwres.decision": state, "gwres.reason": evidence["reason"]}
-    tracking.told(tags, {})
+    if area := evaluate.headline(found):
+        tags["gwres.roc_auc"] = area
+    undo = closing.command("promote", rollback="true")
+    beside = candidate.classical if "holdout" in candidate.judged else ""
+    text = cards.decided(ENSEMBLE, evidence, tracking.place(), undo, beside)
+    tracking.described(text, tags)
 
 
 def _lists(evidence):

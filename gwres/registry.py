@@ -12,7 +12,7 @@ from filelock import Timeout
 from mlflow.entities import LoggedModelInput
 from mlflow.models import Model
 
-from gwres import evaluate, metrics, tracking, versions
+from gwres import cards, evaluate, metrics, tracking, versions
 from gwres.errors import InputError
 from gwres.runs import there
 from gwres.versions import CHAMPION
@@ -126,7 +126,41 @@ def register(member):
     if not found:
         uri = f"models:/{member.model_id}"
         found = mlflow.register_model(uri, member.name, tags=tags)
+    describe(found, cards.network(logged.tags["gwres.depth"]), lambda: _card(member))
     return replace(member, version=found.version)
+
+
+def _card(member):
+    """The description of a member's version."""
+    logged = member.run.data
+    size = logged.metrics.get("cost/parameters")
+    made = (
+        f"Trained on {logged.params.get('data.source', 'unknown')} windows, population "
+        f"{logged.params.get('data.population', 'unknown')}, split "
+        f"`{member.split_hash}`" + (f"; {size:,.0f} parameters." if size else ".")
+    )
+    return cards.version(
+        member.kind,
+        evaluate.headline(logged.metrics),
+        evaluate.headline(logged.metrics, "matched_filter"),
+        (member.run.info.experiment_id, member.id),
+        [made],
+    )
+
+
+def describe(version, model, text):
+    """Describe a version and its registered model, where nobody has yet.
+
+    Args:
+        version: mlflow's ModelVersion.
+        model: description of the registered model, Markdown.
+        text: function without arguments to the version's description, Markdown.
+    """
+    client = mlflow.MlflowClient()
+    if not client.get_registered_model(version.name).description:
+        client.update_registered_model(version.name, model)
+    if not version.description:
+        client.update_model_version(version.name, version.version, text())
 
 
 def join(members, stack, tags):

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from gwres import evaluate, metrics
+from gwres import evaluate, metrics, plots
 from gwres.ensemble import DEFAULT, best_of
+from gwres.errors import InputError
 
 FILTER = "matched filter"
 HEADINGS = {
@@ -112,6 +113,21 @@ def differences(pairs):
     return pd.DataFrame(rows)
 
 
+def headline(compared):
+    """What the differences say, as a list in Markdown.
+
+    Args:
+        compared: as `differences` gives it.
+    """
+    rows = [
+        f"- **{one.name}** less {one.against}: {one.difference:+.4f} in ROC-AUC "
+        f"({one.low:+.4f} to {one.high:+.4f}), p = {one.p:.2g}"
+        for one in compared.itertuples()
+    ]
+    chosen = "On the same holdout windows; which network is best, validation tells."
+    return "\n".join([chosen, "", *rows])
+
+
 def spread(found):
     """Mean and spread over seeds, and the difference to the first of the groups.
 
@@ -154,6 +170,14 @@ def spread(found):
 
 # What the columns of measured numbers begin with.
 MEASURED = ("roc_auc", "tpr_", "val_", "difference", "low", "high", "dev", "err")
+FAILED = "FAILED: "  # before the id of a run that has no row of its own
+# Columns that an experiment's page leaves to the whole table.
+ASIDE = (
+    "run",
+    "tpr_at_fpr_0.001",
+    "val_roc_auc",
+    *(f"roc_auc_snr_{ends}" for ends in ("0_4", "8_10", "10_15", "15_up")),
+)
 HIDDEN = ("roc_auc_low", "roc_auc_high", "partial_auc_0.01", "accuracy", "brier")
 
 
@@ -196,6 +220,70 @@ def _text(value, name):
         return f"{value:.4f}" if abs(value) >= 1e-3 or not value else f"{value:.1e}"
     # A setting, or a count that missing neighbours made a float.
     return f"{value:,.6g}"
+
+
+def brief(found, place=None):
+    """A table as an experiment's page shows it: without what nobody asks for first.
+
+    Args:
+        found: as `table` gives it.
+        place: function of a run id to the URL of its page, for links; or None.
+
+    Returns:
+        DataFrame of text.
+    """
+    known = found.drop(columns=[name for name in found if name in ASIDE])
+    shown = readable(known)
+    if place and "run" in found:
+        shown["name"] = [
+            f"[{name}]({place(run.removeprefix(FAILED))})"
+            + (", failed" if run.startswith(FAILED) else "")
+            if isinstance(run, str)
+            else name
+            for name, run in zip(found["name"], found["run"])
+        ]
+    return shown
+
+
+def areas(found):
+    """ROC-AUC of all rows with their intervals, the highest on top.
+
+    Args:
+        found: as `table` gives it, with columns name, roc_auc and its ends.
+
+    Returns:
+        Figure; the matched filter's is drawn through all rows.
+
+    Raises:
+        InputError: no row has a ROC-AUC.
+    """
+    rows = found.dropna(subset="roc_auc").sort_values("roc_auc", ignore_index=True)
+    if not len(rows):
+        raise InputError(f"expected rows with a ROC-AUC; received {len(found)} without")
+    figure, ((axis,),) = plots.canvas(1.4 + 0.32 * len(rows))
+    # What has no cost of its own is made of those that have.
+    trained = rows.get("core_seconds", rows["roc_auc"]).notna()
+    classical = rows["name"].str.startswith(FILTER)
+    kinds = (
+        ("one network", trained & ~classical, plots.NETWORK),
+        ("several together", ~trained & ~classical, plots.LOOKS[2]),
+        ("matched filter", classical, plots.FILTER),
+    )
+    for label, chosen, look in kinds:
+        part = rows[chosen]
+        low, area, high = (part[f"roc_auc{end}"] for end in ("_low", "", "_high"))
+        look = look | {"linestyle": "none", "capsize": 3, "markersize": 5}
+        if len(part):
+            ends = [area - low, high - area]
+            axis.errorbar(area, part.index, xerr=ends, label=label, **look)
+    for area in rows["roc_auc"][classical]:
+        axis.axvline(area, color=plots.FILTER["color"], linestyle="--", linewidth=0.8)
+    axis.set_yticks(rows.index, rows["name"])
+    for name in axis.get_yticklabels():
+        name.set_parse_math(False)
+    axis.set(xlabel="ROC-AUC on the holdout, with 95% interval", ylabel="Classifier")
+    figure.legend(loc="outside upper center", ncols=len(kinds))
+    return figure
 
 
 def markdown(found):

@@ -67,7 +67,7 @@ def slices(table):
     if not settings:
         raise InputError(f"a study needs settings; received {', '.join(table)}")
     rows = -(-len(settings) // 3)
-    figure, axes = canvas(2.8 * rows, rows=rows, columns=min(3, len(settings)))
+    figure, axes = canvas(0.4 + 2.8 * rows, rows=rows, columns=min(3, len(settings)))
     for axis, name in zip(axes.flat, settings):
         _points(axis, scored, name)
         low = scored[name].min()
@@ -76,7 +76,13 @@ def slices(table):
         axis.set(xlabel=name, ylabel=SCORE)
     for axis in axes.flat[len(settings) :]:
         axis.remove()
-    axes[0, 0].legend()
+    looks = {
+        label: handle
+        for axis in figure.axes
+        for handle, label in zip(*axis.get_legend_handles_labels())
+    }
+    # Inside a panel, it would lie over its points.
+    figure.legend(looks.values(), looks, loc="outside upper center", ncols=2)
     return figure
 
 

@@ -18,13 +18,14 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
-from gwres import cache, notes, views
+from gwres import cache, views
 from gwres.errors import InputError
 from gwres.models.resnet import DEPTHS
 from gwres.strain import SHAPE
 
 log = logging.getLogger(__name__)
 EXPERIMENT = "gwres"
+LONGEST = 8000  # characters of a tag that MLflow takes
 MEMBER = "gwres.member"  # tag: what a member of an experiment is made from
 # What a logged model needs to answer, no more: the network, not the simulation.
 SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
@@ -110,8 +111,7 @@ def recipe(chosen):
 
 def described(text, tags=None):
     """Put a Markdown note on the present run's page, and tags for its columns."""
-    tags = {"mlflow.note.content": text} | (tags or {})
-    mlflow.set_tags({name: str(value)[:5000] for name, value in tags.items()})
+    told({"mlflow.note.content": text} | (tags or {}), {})
 
 
 def corpus(opened, source):
@@ -133,39 +133,6 @@ def epoch(row, run_id=None):
         if row[key] is not None
     ]
     mlflow.MlflowClient().log_batch(run_id, metrics=metrics)
-
-
-class Trial:
-    """A nested run for one trial of the study, as `tune.tune` records it.
-
-    Attributes:
-        state: complete, pruned or failed; the tag gwres.state at the end.
-    """
-
-    def __init__(self, number, chosen, settings):
-        self.number, self.chosen, self.settings = number, chosen, settings
-        self.scores, self.state = [], "complete"
-
-    def __enter__(self):
-        """Begin the run."""
-        self.run = mlflow.start_run(nested=True, run_name=f"trial-{self.number:03d}")
-        recipe(self.chosen)
-        mlflow.set_tag("mlflow.runName", f"trial-{self.number:03d}")
-        return self
-
-    def __call__(self, row):
-        """Log an epoch."""
-        self.scores.append(row["val/roc_auc"])
-        epoch(row)
-
-    def __exit__(self, kind, error, trace):
-        """End the run: a pruned trial is finished, a failed one failed."""
-        if error is not None and self.state != "pruned":
-            self.state = "failed"
-            mlflow.set_tag("gwres.error", f"{kind.__name__}: {error}"[:5000])
-        text = notes.trial(self.number, self.state, self.settings, self.scores)
-        described(text, {"gwres.state": self.state, "gwres.entry": "trial"})
-        mlflow.end_run("FAILED" if self.state == "failed" else "FINISHED")
 
 
 def classifier(model, example):
@@ -250,16 +217,6 @@ def note(text):
     mlflow.set_tag("gwres.note", "; ".join([*notes, text])[:5000])
 
 
-def study(name, table, figures):
-    """Log a study: its name, its best score, its trials, and figures by name."""
-    mlflow.set_tag("gwres.study", name)
-    complete = table[table["state"] == "complete"]
-    mlflow.log_metric("tune/best_roc_auc", float(complete["value"].max()))
-    mlflow.log_table(table, "study/trials.json")
-    for called, figure in figures.items():
-        mlflow.log_figure(figure, f"study/{called}.png")
-
-
 @contextmanager
 def child(name):
     """A run of the name below the present one."""
@@ -325,5 +282,5 @@ def file(path):
 
 def told(tags, metrics):
     """Log what came out, in words and in numbers."""
-    mlflow.set_tags({name: str(value)[:5000] for name, value in tags.items()})
+    mlflow.set_tags({name: str(value)[:LONGEST] for name, value in tags.items()})
     mlflow.log_metrics(metrics)

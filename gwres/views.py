@@ -6,20 +6,52 @@ import mlflow
 
 from gwres.plots import LOOKS
 
-# The UI opens this view at /#/experiments/<id>/runs?QUERY; its sections are then those
-# of trained models, not of language models.
+# The UI opens this view at /#/experiments/<id>/runs?QUERY, and its charts with &CHART;
+# its sections are then those of trained models, not of language models.
 KEY = "gwres"
 SECTIONS = "workflowType=machine_learning"
 QUERY = f"viewStateShareKey={KEY}&{SECTIONS}"
-# Columns with their widths in pixels: names are long and would be cut off.
+CHART = "compareRunsMode=CHART"
+# Columns with their widths in pixels: names are long and would be cut off, and a
+# usual screen has room for the first five.
 COLUMNS = {
-    "tags.`gwres.roc_auc`": 210,
-    "metrics.`holdout/roc_auc`": 140,
-    "metrics.`matched_filter/roc_auc`": 180,
-    "metrics.`holdout/tpr_at_fpr_0.01`": 190,
-    "metrics.`cost/parameters`": 140,
-    "metrics.`cost/train_core_seconds`": 190,
+    "tags.`gwres.roc_auc`": 190,
+    "attributes.`Models`": 160,
+    "metrics.`holdout/roc_auc`": 130,
+    "metrics.`matched_filter/roc_auc`": 165,
+    "metrics.`cost/train_core_seconds`": 180,
+    "metrics.`cost/parameters`": 130,
+    "metrics.`holdout/tpr_at_fpr_0.01`": 180,
+    "attributes.`Dataset`": 250,
 }
+# Charts that stand above those which MLflow makes of every metric by itself.
+RESULT = {"uuid": "gwres-result", "name": "Result", "display": True}
+SCORE, COST = "holdout/roc_auc", "cost/train_core_seconds"
+CHARTS = (
+    {"type": "BAR", "metricKey": SCORE, "runsCountToCompare": 20},
+    {
+        "type": "SCATTER",
+        "xaxis": {"key": COST, "type": "METRIC"},
+        "yaxis": {"key": SCORE, "type": "METRIC"},
+        "runsCountToCompare": 100,
+    },
+    {
+        "type": "LINE",
+        "metricKey": "val/roc_auc",
+        "selectedMetricKeys": ["val/roc_auc"],
+        "lineSmoothness": 0,
+        "xAxisScaleType": "linear",
+        "scaleType": "linear",
+        "range": {},
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+        "runsCountToCompare": 20,
+    },
+)
 FIRST = ("0", "attributes.`Run Name`", "runDateAndNestInfo")  # MLflow's own
 VIEW = {
     "searchFilter": "",
@@ -32,6 +64,15 @@ VIEW = {
     "selectedColumns": list(COLUMNS),
     "columnOrder": [*FIRST, *COLUMNS],
     "columnWidths": COLUMNS,
+    # MLflow sorts its sections by name unless somebody has put them in another order.
+    "isAccordionReordered": True,
+    "compareRunSections": [RESULT | {"isReordered": True}],
+    "compareRunCharts": [
+        chart
+        | {"uuid": f"gwres-{place}", "metricSectionId": RESULT["uuid"]}
+        | {"deleted": False, "isGenerated": False}
+        for place, chart in enumerate(CHARTS)
+    ],
 }
 TAGS = {
     "mlflow.experimentKind": "custom_model_development",

@@ -3,15 +3,11 @@
 `GWRES_SCREENSHOTS=docs pytest tests/test_browser.py` writes the pictures of the README.
 """
 
-import io
 import json
 import os
-import shutil
-import signal
-import socket
+import shlex
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -20,26 +16,30 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
-from gwres import evaluate, gallery, notes, report, tracking, views
+from gwres import (
+    cards,
+    comparison,
+    evaluate,
+    gallery,
+    notes,
+    registry,
+    report,
+    tracking,
+    views,
+)
 from gwres.data.corpus import Windows
 from gwres.recipe import Recipe
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import PARAMETERS, population
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage --hide-scrollbars --window-size=1440,900"
-).split()
+from . import readme
+from .browser import CHROMIUM, DRIVER, Page, coloured, filled, server, width
+from .browser import browser as chromium
+from .test_cards import evidence
+
 DEPTHS = (16, 18, 34, 50, 101, 152)
 ROWS = 320
-WAIT_S = 40
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs chromium and chromium-driver"
@@ -121,12 +121,6 @@ def run_of(depth, windows, asd, folder):
         return run.info.run_id
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def served(judged, fitted, tmp_path_factory):
     """A server over a store of six runs: its address, the runs by depth."""
@@ -136,160 +130,110 @@ def served(judged, fitted, tmp_path_factory):
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("gwres", (folder / "files").as_uri())
     # It takes as long to start as the runs to log.
-    server, address = started(uri, folder)
-    try:
-        runs = {}
-        for depth in DEPTHS:
-            out = folder / str(depth)
-            out.mkdir()
-            runs[depth] = run_of(depth, judged, fitted, out)
-        champion(client, runs[max(DEPTHS)])
-        awake(address, server, folder / "server.log")
-        yield address, experiment, runs
-    finally:
-        mlflow.set_tracking_uri(before)
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def started(uri, folder):
-    """A server's process, in a group of its own, and its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
-    return server, f"http://127.0.0.1:{port}"
-
-
-def champion(client, run_id):
-    """Register a run's files as the champion; nothing here asks it for an answer."""
-    client.create_registered_model("gwres-ensemble")
-    source = client.get_run(run_id).info.artifact_uri
-    version = client.create_model_version("gwres-ensemble", source, run_id)
-    client.set_registered_model_alias("gwres-ensemble", "champion", version.version)
-
-
-def awake(address, server, log):
-    """Wait until a server answers."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and server.poll() is None:
+    with server(uri, folder) as (address, awake):
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"the server does not answer:\n{log.read_text()}")
+            runs = {}
+            for depth in DEPTHS:
+                out = folder / str(depth)
+                out.mkdir()
+                runs[depth] = run_of(depth, judged, fitted, out)
+            member = registered(client, runs[max(DEPTHS)])
+            runs["evaluate"] = compared(judged, folder / "compared")
+            runs["promote"] = promoted(client, member, runs[max(DEPTHS)])
+            awake()
+            yield address, experiment, runs
+        finally:
+            mlflow.set_tracking_uri(before)
+
+
+def registered(client, run_id):
+    """Register a run's files, which nothing here asks for an answer, as a member."""
+    run = client.get_run(run_id)
+    client.create_registered_model("gwres-resnet152")
+    version = client.create_model_version(
+        "gwres-resnet152", run.info.artifact_uri, run_id
+    )
+    area = evaluate.headline(run.data.metrics)
+    beside = evaluate.headline(run.data.metrics, "matched_filter")
+    place = run.info.experiment_id, run_id
+    card = cards.version("resnet152-templates", area, beside, place)
+    registry.describe(version, cards.network(152), lambda: card)
+    return version
+
+
+def compared(windows, folder):
+    """A run that compares the deepest network with the matched filter."""
+    tables = {
+        "models:/gwres-resnet152/1": predicted(windows.table, 0.38, 152),
+        "matched-filter": predicted(windows.table, 0.35, 1),
+    }
+    with tracking.run("evaluate") as run:
+        comparison.report(folder, "Comparison", tables)
+        pairs = comparison.pairs(tables)
+        tracking.result({}, [], folder)
+        tracking.described(notes.compared(tables, pairs, tracking.place()))
+    return run.info.run_id
+
+
+def promoted(client, member, run_id):
+    """A run that makes the member, alone, champion."""
+    metrics = client.get_run(run_id).data.metrics
+    with tracking.run("promote") as run:
+        place = tracking.place()
+        decision = evidence(version=1, champion=None, reason="there is no champion")
+        decision["members"] = [
+            decision["members"][0]
+            | {"model": member.name, "version": 1, "kind": "resnet152-templates"}
+            | {"run": run_id, "experiment": place[0], "weight": 1.0}
+        ]
+        undo = "mlflow run . -e promote -P rollback=true"
+        text = cards.decided(registry.ENSEMBLE, decision, place, undo)
+        tracking.files(client.download_artifacts(run_id, ""))
+        tracking.described(text, {"gwres.reason": decision["reason"]})
+    client.create_registered_model(registry.ENSEMBLE)
+    version = client.create_model_version(
+        registry.ENSEMBLE, run.info.artifact_uri, run.info.run_id
+    )
+    about = cards.ensemble(registry.ENSEMBLE, "champion", "previous")
+    area = evaluate.headline(metrics)
+    card = cards.version("Stack of 1: resnet152-templates", area, "", place)
+    registry.describe(version, about, lambda: card)
+    client.set_registered_model_alias(registry.ENSEMBLE, "champion", version.version)
+    return run.info.run_id
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    # MLflow's assistant opens its panel once, over a quarter of the page.
-    closed = (
-        "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', true)"
-    )
-    closed = {"source": f"try {{ {closed} }} catch {{}}"}
-    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", closed)
-    yield driver
-    driver.quit()
-
-
-def filled(driver):
-    """Marks in each chart; None where there is no chart, or one without any."""
-    counts = driver.execute_script("""
-        const marks = ".points path, path.js-line";
-        return [...document.querySelectorAll(".js-plotly-plot")].map(chart =>
-            [...chart.querySelectorAll(marks)].filter(
-                mark => (mark.getAttribute("d") || "").length > 4).length);
-    """)
-    return counts if counts and min(counts) else None
-
-
-def coloured(element):
-    """Pixels of an element that are neither black, white nor grey."""
-    pixels = imread(io.BytesIO(element.screenshot_as_png))[:, :, :3]
-    return int((np.ptp(pixels, axis=2) > 0.3).sum())
-
-
-class Page:
-    """A page of the served store, in the browser."""
-
-    def __init__(self, driver, address, path):
-        self.driver = driver
-        # A new path behind the hash alone would not load the page anew.
-        driver.get("about:blank")
-        driver.get(address + path)
-
-    def wait(self, ready, what):
-        """Wait for a function of the driver to be true; its value."""
-        message = f"no {what} on {self.driver.current_url}"
-        patience = WebDriverWait(self.driver, WAIT_S, 0.2)
-        return patience.until(lambda driver: ready(driver), message)
-
-    def text(self, *words):
-        """Wait until the page says all of the words."""
-
-        def said(driver):
-            body = driver.find_element(By.TAG_NAME, "body").text
-            return all(word in body for word in words)
-
-        self.wait(said, f"text {', '.join(words)}")
-
-    def all(self, selector, least=1):
-        """Wait for as many elements, and give them."""
-
-        def found(driver):
-            elements = driver.find_elements(By.CSS_SELECTOR, selector)
-            return elements if len(elements) >= least else None
-
-        return self.wait(found, f"{least} of {selector}")
-
-    def charts(self):
-        """Marks drawn in each chart on the page: bars, points and lines."""
-        return self.wait(lambda driver: filled(driver), "charts without an empty one")
-
-    def picture(self, name):
-        """Keep what is seen, if asked to."""
-        folder = os.environ.get("GWRES_SCREENSHOTS")
-        if folder:
-            path = Path(folder) / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            assert self.driver.save_screenshot(str(path))
+    with chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 def test_the_runs_table_shows_all_runs(served, browser):
     address, experiment, _ = served
     page = Page(browser, address, f"/#/experiments/{experiment}/runs?{views.QUERY}")
-    page.text("6 matching runs", *(f"resnet{depth}-templates" for depth in DEPTHS))
+    page.text("8 matching runs", "evaluate", "promote")
+    page.text(*(f"resnet{depth}-templates" for depth in DEPTHS))
     # The view's columns, with numbers in them, and the best run first.
-    page.text("holdout/roc_auc", "matched_filter/roc_auc", "cost/parameters")
-    cells = page.all('[role="gridcell"][col-id*="holdout/roc_auc`"]', len(DEPTHS))
+    page.text("gwres.roc_auc", "Models", "holdout/roc_auc", "matched_filter/roc_auc")
+    cells = page.all('[role="gridcell"][col-id*="holdout/roc_auc`"]', len(DEPTHS) + 2)
     rows = sorted(cells, key=lambda cell: cell.location["y"])
-    areas = [float(cell.text) for cell in rows]
+    areas = [float(cell.text) for cell in rows if cell.text != "-"]
+    assert len(areas) == len(DEPTHS)
     assert areas == sorted(areas, reverse=True) and areas[0] > areas[-1]
-    page.picture("runs")
 
 
 def test_the_charts_of_all_runs_hold_something(served, browser):
     address, experiment, _ = served
-    path = f"/#/experiments/{experiment}/runs?compareRunsMode=CHART&{views.SECTIONS}"
+    path = f"/#/experiments/{experiment}/runs?{views.QUERY}&{views.CHART}"
     page = Page(browser, address, path)
-    page.text("cost", "holdout")
+    page.text("Result", "holdout/roc_auc", "cost/train_core_seconds", "val/roc_auc")
     counts = page.charts()
     assert len(counts) >= 3 and min(counts) >= len(DEPTHS), counts
-    page.picture("charts")
 
 
 def test_six_runs_are_compared(served, browser):
     address, experiment, runs = served
-    chosen = json.dumps(list(runs.values())).replace(" ", "")
+    chosen = json.dumps([runs[depth] for depth in DEPTHS]).replace(" ", "")
     path = f'/#/compare-runs?runs={chosen}&experiments=["{experiment}"]'
     page = Page(browser, address, path)
     page.text("Comparing 6 Runs from 1 Experiment", "holdout/roc_auc")
@@ -307,19 +251,11 @@ def test_a_run_tells_its_result_and_draws_its_metrics(served, browser):
     path = f"/#/experiments/{experiment}/runs/{runs[152]}"
     page = Page(browser, address, f"{path}?{views.SECTIONS}")
     page.text("resnet152-templates", "ROC-AUC", "the matched filter on the same")
-    [image] = page.all('img[src*="roc.png"]')
-    page.wait(lambda _: width(browser, image) == 800, "ROC curve in the description")
-    [more] = [b for b in page.all("button") if b.text == "Show more"]
-    more.click()
+    assert page.described() == [800, 800]
     page.text("Network SNR", "Cost", "The same training again")
-    page.picture("run")
     page = Page(browser, address, f"{path}/model-metrics")
     page.text("train_core_seconds")
     assert len(page.charts()) >= 3
-
-
-def width(driver, image):
-    return driver.execute_script("return arguments[0].naturalWidth", image)
 
 
 def test_the_report_opens_from_the_run(served, browser):
@@ -349,16 +285,55 @@ def test_the_report_needs_no_server(served, browser, tmp_path):
         (tmp_path / "report.html").write_bytes(answer.read())
     page = Page(browser, (tmp_path / "report.html").as_uri(), "")
     assert all(width(browser, image) == 800 for image in page.all("img", 6))
-    size = browser.get_window_size()
-    browser.set_window_size(1280, 1300)
-    page.picture("report")
-    browser.set_window_size(size["width"], size["height"])
 
 
 def test_the_champion_has_a_page(served, browser):
     address, _, _ = served
     Page(browser, address, "/#/models").text("gwres-ensemble")
-    Page(browser, address, "/#/models/gwres-ensemble").text("champion", "Version 1")
+    page = Page(browser, address, "/#/models/gwres-ensemble")
+    page.text("champion", "Version 1", "Stacks of residual networks")
+    page.text("models serve -m models:/gwres-ensemble@champion")
+
+
+def test_the_champions_version_leads_to_its_runs(served, browser):
+    """By its description: ROC-AUC, figure, and the run with the decision."""
+    address, experiment, runs = served
+    page = Page(browser, address, "/#/models/gwres-ensemble/versions/1")
+    assert page.described() == [800]
+    page.text("Stack of 1: resnet152-templates", "on the holdout")
+    # In a page of its own: a description's links open another tab.
+    link, *_ = page.all(f'a[href="#/experiments/{experiment}/runs/{runs["promote"]}"]')
+    page = Page(browser, link.get_attribute("href"), "")
+    page.text("Promoted: there is no champion", "Candidate gwres-ensemble, version 1")
+    assert page.described() == [800]
+    page.all(f'a[href="#/experiments/{experiment}/runs/{runs[152]}"]')
+    link, *_ = page.all('a[href="#/models/gwres-resnet152/versions/1"]')
+    page = Page(browser, link.get_attribute("href"), "")
+    page.text("resnet152-templates", "the matched filter on the same windows")
+
+
+def test_a_comparison_shows_its_differences(served, browser):
+    address, experiment, runs = served
+    path = f"/#/experiments/{experiment}/runs/{runs['evaluate']}?{views.SECTIONS}"
+    page = Page(browser, address, path)
+    assert page.described() == [800]
+    page.text("2 models compared", "Difference", "matched-filter", "paired DeLong")
+
+
+def test_the_readmes_pictures_are_taken(served, tmp_path):
+    """Of an experiment of a server, by the README's command."""
+    address, _, _ = served
+    folder = Path(os.environ.get("GWRES_SCREENSHOTS", tmp_path)).resolve()
+    words = shlex.split(readme.line("python -m tests.pictures docs "))[1:]
+    words[words.index("docs")] = str(folder)
+    subprocess.run(
+        [sys.executable, *words],
+        env=os.environ | {"MLFLOW_TRACKING_URI": address},
+        cwd=readme.ROOT,
+        check=True,
+    )
+    for name in ("runs", "charts", "run", "champion"):
+        assert np.ptp(imread(folder / f"{name}.png")[:, :, :3]) > 0.5
 
 
 def test_an_empty_chart_is_found(served, browser):

@@ -10,6 +10,7 @@ import pytest
 
 from gwres import campaign, experiment, jobs, runs, tracking
 from gwres.errors import InputError
+from gwres.markdown import GAP
 from tests.test_standings import predictions
 
 START = campaign._start
@@ -54,6 +55,7 @@ def lab(store, tmp_path, monkeypatch, serial, request):
                 for seed, called in enumerate(names)
             }
             monkeypatch.setattr(experiment, "load", lambda *_: ("runs", members))
+            monkeypatch.setattr(experiment, "question", lambda name: f"Is {name} so?")
             before = len(self.started)
             with tracking.run("experiment") as active:
                 self.last = active.info.run_id
@@ -105,6 +107,22 @@ def test_finished_members_are_found_and_one_parent_shows_all(lab):
     best = table["val_roc_auc"].idxmax()
     assert {("stacked", "matched filter"), ("stacked", best)} <= pairs
     assert {(best, "matched filter"), ("mean of logits", best)} <= pairs
+    _the_page_tells_it(second, table, lab.children(second)["c"].info)
+
+
+def _the_page_tells_it(run_id, table, member):
+    note = tracking_tags(run_id)["mlflow.note.content"].replace(GAP, "")
+    assert note.startswith("### Is test_finished_members_are_found")
+    area = table["roc_auc"]["stacked"]
+    less = area - table["roc_auc"]["matched filter"]
+    assert f"- **stacked** less matched filter: {less:+.4f} in ROC-AUC (" in note
+    assert f"| stacked |  |  |  |  | {area:.4f} (" in note
+    link = f"#/experiments/{member.experiment_id}/runs/{member.run_id}"
+    assert f"| [c]({link}) |" in note
+    assert f"plots%2Froc_auc.png&run_uuid={run_id}" in note
+    files = {f.path for f in mlflow.MlflowClient().list_artifacts(run_id, "plots")}
+    assert files == {"plots/roc_auc.png"}
+    assert mlflow.get_run(run_id).data.metrics["roc_auc/stacked"] == area
 
 
 def tracking_tags(run_id):
@@ -122,6 +140,10 @@ def test_a_failed_member_leaves_the_others_and_is_tried_again(lab):
     assert table.loc["b", "run"].startswith("FAILED: ")
     assert np.isnan(table.loc["b", "roc_auc"])
     assert table.loc["c", "roc_auc"] > 0.5
+    failed = lab.children(first)["b"].info.run_id
+    assert (
+        f"/runs/{failed}), failed{GAP} |" in tracking_tags(first)["mlflow.note.content"]
+    )
     lab.failing = set()
     second = lab.run(["a", "b", "c"])
     assert lab.new == ["b"]
@@ -155,6 +177,7 @@ def test_members_of_other_windows_have_a_filter_and_a_stack_of_their_own(
     few = experiment.Member(lab.base.vary({"judged": 20}))
     members = {"many": experiment.Member(lab.base), "few": few}
     monkeypatch.setattr(experiment, "load", lambda *_: ("runs", members))
+    monkeypatch.setattr(experiment, "question", str)
     with tracking.run("experiment") as active:
         campaign.run("mixed", False, None)
     names = list(lab.table(active.info.run_id).index)
@@ -180,6 +203,9 @@ def test_a_measurement_is_logged(lab, monkeypatch):
     run_id = active.info.run_id
     assert mlflow.get_run(run_id).data.metrics == {"g2net/roc_auc": 0.85}
     assert lab.table(run_id).loc["g2net", "roc_auc"] == 0.85
+    note = tracking_tags(run_id)["mlflow.note.content"].replace(GAP, "")
+    assert note.startswith("### Are the simulated populations as hard as the comp")
+    assert "| g2net | 0.8500 |" in note
 
 
 def dies(name, main, argv):

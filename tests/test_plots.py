@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex, to_rgb
 
-from gwres import gallery, metrics, plots, studies
+from gwres import gallery, metrics, plots, standings, studies
 from gwres.errors import InputError
 
 from .test_gallery import CASES, window
@@ -37,10 +38,21 @@ HISTORY = pd.DataFrame(
 )
 
 
+RANKED = pd.DataFrame(
+    {
+        "name": ["net $1", "matched filter", "stacked", "failed"],
+        "core_seconds": [10.0, np.nan, np.nan, np.nan],
+        "roc_auc": [0.80, 0.85, 0.86, np.nan],
+        "roc_auc_low": [0.79, 0.84, 0.85, np.nan],
+        "roc_auc_high": [0.82, 0.86, 0.87, np.nan],
+    }
+)
+
+
 FIGURES = {
     "roc": lambda: plots.roc(TABLE, BASELINE),
     "roc alone": lambda: plots.roc(TABLE),
-    "rocs": lambda: plots.rocs({"$a_1$": TABLE, "b": BASELINE}),
+    "rocs": lambda: plots.rocs({"$a_1$": TABLE, "b": BASELINE, "c": TABLE}),
     "sensitivity": lambda: plots.sensitivity(TABLE, BASELINE),
     "calibration": lambda: plots.calibration(TABLE),
     "history": lambda: plots.history(HISTORY),
@@ -49,6 +61,7 @@ FIGURES = {
     "slices": lambda: studies.slices(TRIALS),
     "importance": lambda: studies.importance({"learning_rate": 0.7, "dropout": 0.3}),
     "example": lambda: gallery.example(*window(), "price: $5, 10% _off_"),
+    "areas": lambda: standings.areas(RANKED),
     "cases": lambda: gallery.cases(CASES, lambda name: window()[1]),
 }
 
@@ -73,9 +86,13 @@ def test_figures_are_labelled_filled_and_wide_enough(name, tmp_path):
     assert figure.axes
     for axis in figure.axes:
         assert axis.has_data()
-        assert any(one.get_ylabel() for one in shared(axis, "y"))
-        bar = axis.get_label() == "<colorbar>"
-        assert bar or any(one.get_xlabel() for one in shared(axis, "x"))
+        # A panel without numbers of its own shares its neighbour's.
+        for which in ("x", "y"):
+            label = getattr(axis, f"get_{which}label")()
+            assert label.strip() or not numbered(axis, which), (name, which)
+            labels = [getattr(a, f"get_{which}label")() for a in shared(axis, which)]
+            bar = axis.get_label() == "<colorbar>"
+            assert any(labels) or (bar and which == "x")
         for text in (axis.xaxis.label, axis.yaxis.label, *axis.get_xticklabels()):
             assert text.get_fontsize() >= 10
 
@@ -84,15 +101,78 @@ def test_every_kind_of_figure_is_tried():
     """A figure that is drawn anywhere in gwres stands in `FIGURES`."""
     made = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
-        for module in (plots, studies, gallery)
+        for module in (plots, studies, gallery, standings)
         for name, function in vars(module).items()
         if inspect.isfunction(function)
         and function.__module__ == module.__name__
         and re.search(r"Returns:\s+Figure", function.__doc__ or "")
     }
     tried = inspect.getsource(sys.modules[__name__])
-    assert len(made) == 11
+    assert len(made) == 12
     assert not [name for name in made if f": {name}(" not in tried]
+
+
+def numbered(axis, which):
+    """Whether numbers stand along an axis."""
+    one = getattr(axis, f"{which}axis")
+    return any(
+        tick.label1.get_visible() or tick.label2.get_visible()
+        for tick in one.get_major_ticks()
+        if one.get_ticklocs().size
+    )
+
+
+def painted(figure):
+    """Colours of all lines, bars and intervals."""
+    for axis in figure.axes:
+        grid = {*axis.get_xgridlines(), *axis.get_ygridlines()}
+        yield from (line.get_color() for line in axis.lines if line not in grid)
+        for patch in axis.patches:
+            yield (
+                patch.get_edgecolor() if not patch.get_fill() else patch.get_facecolor()
+            )
+        for drawn in axis.collections:
+            if isinstance(drawn, LineCollection):
+                yield from drawn.get_colors()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_all_is_drawn_in_the_colours_that_can_be_told_apart(name):
+    """Or in black, white and grey."""
+    found = {to_hex(colour).upper() for colour in painted(FIGURES[name]())}
+    assert found
+    foreign = found - {colour.upper() for colour in plots.COLOURS}
+    assert all(len({c[1:3], c[3:5], c[5:7]}) == 1 for c in foreign), foreign
+
+
+def test_another_colour_and_a_bare_axis_are_found():
+    figure = FIGURES["roc"]()
+    [axis] = figure.axes
+    axis.plot([0, 1], [0, 1], color="red")
+    assert "#ff0000" in {to_hex(colour) for colour in painted(figure)}
+    assert numbered(axis, "x") and numbered(axis, "y")
+    above, *_, below = FIGURES["example"]().axes
+    assert numbered(below, "x") and not numbered(above, "x")
+
+
+def test_a_legend_of_many_lies_beside_the_curves():
+    figure = FIGURES["rocs"]()
+    figure.draw_without_rendering()
+    [legend], [axis] = figure.legends, figure.axes
+    assert not legend.get_window_extent().overlaps(axis.get_window_extent())
+
+
+def test_areas_are_ranked_and_told_apart():
+    figure = FIGURES["areas"]()
+    [axis] = figure.axes
+    names = [text.get_text() for text in axis.get_yticklabels()]
+    assert names == ["net $1", "matched filter", "stacked"]
+    [point] = line(axis, "one network").get_xdata()
+    assert point == 0.80
+    ends = [bar.get_segments()[0][:, 0] for bar in axis.collections]
+    np.testing.assert_allclose(ends[0], [0.79, 0.82])
+    with pytest.raises(InputError, match="rows with a ROC-AUC; received 1 without"):
+        standings.areas(RANKED.tail(1))
 
 
 @pytest.mark.parametrize("name", ["roc", "sensitivity", "history"])

@@ -10,6 +10,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gwres.recipe import settings
+from tests import readme
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LISTED = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
@@ -72,6 +75,45 @@ def test_the_readme_tells_the_parameters_and_their_defaults():
     told = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.MULTILINE))
     parameters = ENTRIES["main"]["parameters"]
     assert told == {key: value["default"] for key, value in parameters.items()}
+
+
+# Commands that no test runs, and what does: the same words in continuous integration.
+ELSEWHERE = ("pip install -r requirements.txt -e '.[dev]' && pytest",)
+
+
+def test_every_command_of_the_readme_is_run():
+    named = readme.named(ROOT / "tests") - {"no such", "mlflow run"}
+    run = [readme.bare(readme.line(text)) for text in (*named, *ELSEWHERE)]
+    left = [one for one in readme.lines() if readme.bare(one) not in run]
+    assert not left
+
+
+def test_what_is_in_no_code_block_to_run_is_output():
+    others = [
+        text
+        for language, text in readme.blocks()
+        if not language and text.split()[0] not in readme.PROGRAMS
+    ]
+    assert [text.split()[0] for text in others] == ["run"]
+
+
+def test_a_command_that_is_not_in_the_readme_is_told():
+    with pytest.raises(AssertionError, match="one command no such; it has"):
+        readme.line("no such")
+    with pytest.raises(AssertionError, match="one command mlflow run; it has"):
+        readme.line("mlflow run")
+
+
+def test_every_parameter_that_the_readme_names_is_one():
+    known = {name for entry in ENTRIES.values() for name in entry["parameters"]}
+    named = set(re.findall(r"-P (\w+)=", (ROOT / "README.md").read_text()))
+    assert named and not named - known - set(settings())
+
+
+def test_the_driver_that_the_readme_installs_is_the_tests():
+    install, packages = readme.line("pip install 'psycopg").split(" 'psycopg")
+    assert install == "pip install"
+    assert any(one.startswith("psycopg" + packages.strip("'")) for one in LISTED)
 
 
 def test_the_readme_begins_with_commands_that_ci_runs():

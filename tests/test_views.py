@@ -35,3 +35,13 @@ def test_an_experiment_keeps_what_its_owner_chose(tmp_path, monkeypatch):
         assert "holdout/roc_auc" in tags["mlflow.sharedViewState.gwres"]
     finally:
         mlflow.set_tracking_uri(before)
+
+
+def test_the_charts_begin_with_the_result():
+    """In a section of their own, which MLflow does not sort among its others."""
+    [section] = views.VIEW["compareRunSections"]
+    charts = views.VIEW["compareRunCharts"]
+    assert {chart["metricSectionId"] for chart in charts} == {section["uuid"]}
+    assert len({chart["uuid"] for chart in charts}) == len(charts) == 3
+    assert views.VIEW["isAccordionReordered"]
+    assert max(map(len, views.TAGS.values())) < 5000

@@ -1,4 +1,4 @@
-"""From an empty store to a submission: every command of the README, in one go."""
+"""From an empty store to a submission, with a server between, in one go."""
 
 import json
 import os
@@ -22,6 +22,7 @@ from gwres.errors import InputError
 from gwres.recipe import Recipe
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import POPULATIONS
+from tests import readme
 
 pytestmark = [
     pytest.mark.slow,
@@ -81,9 +82,9 @@ def server(promoted):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["mlflow", "models", "serve", "-m", f"models:/{MODEL}"]
-    command += ["--env-manager", "local", "-p", str(port)]
-    process = started(*command, PYTHONPATH="")
+    command = readme.command("mlflow models serve -m models:/gwres-ensemble@champion")
+    words = [str(port) if word == "5001" else word for word in command[2:]]
+    process = started(*words, PYTHONPATH="")
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -125,6 +126,35 @@ def test_two_promotions_at_once_leave_one_champion(promoted):
     assert any("is the champion already" in one for one in promoted)
 
 
+def test_pages_say_what_they_are_and_link_to_one_another(promoted):
+    """Descriptions in the registry, notes of the promotions."""
+    store = mlflow.MlflowClient()
+    [member] = store.search_model_versions("name = 'gwres-resnet18'")
+    [champion] = store.search_model_versions("name = 'gwres-ensemble'")
+    for version in (member, champion):
+        run = store.get_run(version.tags["gwres.run_id"])
+        text = version.description
+        area = [
+            float(version.tags[f"gwres.holdout_roc_auc{end}"])
+            for end in ("", "_low", "_high")
+        ]
+        said = "ROC-AUC {:.4f} ({:.4f} to {:.4f}) on the holdout".format(*area)
+        assert text.startswith(said)
+        assert f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in text
+        assert "matched filter on the same windows: 0." in text
+        assert store.get_registered_model(version.name).description
+    assert "(#/models/gwres-resnet18/versions/1)" in champion.description
+    promotion = store.get_run(champion.tags["gwres.run_id"]).data
+    note = promotion.tags["mlflow.note.content"]
+    trained = store.get_run(member.tags["gwres.run_id"]).data.metrics
+    beside = "matched_filter/roc_auc"
+    assert promotion.metrics[beside] == pytest.approx(trained[beside])
+    assert note.startswith("### Promoted: there is no champion")
+    assert "(#/models/gwres-ensemble/versions/1)" in note
+    assert f"/runs/{member.tags['gwres.run_id']})" in note
+    assert "rollback" not in note, "there is nothing to put back"
+
+
 def test_served_logits_are_those_of_the_members_predictions(promoted, windows):
     """Raw strain through the joined graph is the stack of what each member logged."""
     version = registry.current()
@@ -159,6 +189,24 @@ def test_requests_as_json_and_parquet_are_answered_alike(server, windows):
     missing[0, 2] = 0
     missing[1, [0, 2]] = 0
     assert client.score(missing, server)["detectors"].tolist() == ["H1 L1", "L1"]
+
+
+def test_the_readmes_requests_are_answered(server, home):
+    """From the shell and from Python, in the README's own words."""
+    port = server.rpartition(":")[2]
+    for typed in (readme.line("python -c "), readme.line("curl ")):
+        typed = typed.replace("5001", port).replace("python ", f"{sys.executable} ")
+        done = subprocess.run(typed, shell=True, cwd=home, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    [answer] = json.loads(done.stdout)["predictions"]
+    assert set(answer) == {"logit", "probability", "detectors"}
+    script = home / "ask.py"
+    script.write_text(readme.script().replace("5001", port))
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "'detectors': 'H1 L1 V1'" in done.stdout
+    assert "[640 rows x 3 columns]" in done.stdout
 
 
 def test_bad_requests_are_refused_and_the_server_goes_on(server, windows):
@@ -222,3 +270,5 @@ def test_predict_writes_the_submission(home, promoted, windows):
     assert run.info.status == "FINISHED"
     assert run.data.metrics["predict/bad_windows"] == 1
     assert "1 of 30 windows could not be read" in run.data.tags["gwres.note"]
+    note = run.data.tags["mlflow.note.content"]
+    assert "[gwres-ensemble, version 1](#/models/gwres-ensemble/versions/1)" in note

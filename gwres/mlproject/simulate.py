@@ -7,6 +7,9 @@ from gwres.mlproject import entry
 
 def main(argv):
     """Parse and run."""
+    from pathlib import Path
+
+    from gwres import closing, notes, tracking
     from gwres.errors import InputError, within
     from gwres.mlproject import options
     from gwres.simulate import dataset
@@ -26,7 +29,12 @@ def main(argv):
     for name in ("train", "test", "seed"):
         within(name, own[name], 0, 2**31 - 1)
     drawn = population(own["population"])
-    dataset.write(own["out"], drawn, own["train"], own["test"], own["seed"])
+    counts = own["train"], own["test"]
+    dataset.write(own["out"], drawn, *counts, own["seed"])
+    folder = Path(own["out"]).resolve()
+    again = closing.command("main", data=str(folder))
+    text = notes.simulated(folder, own["population"], counts, again)
+    tracking.described(text)
 
 
 if __name__ == "__main__":

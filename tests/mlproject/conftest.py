@@ -7,6 +7,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from tests import readme
+
 ROOT = Path(__file__).parents[2]
 # A whole job that takes seconds: few windows, a narrow network.
 TINY = {"width": "2", "depth": "16", "bank": "48", "judged": "120", "psd_windows": "40"}
@@ -59,6 +61,12 @@ class Project:
         """`mlflow run`, to its end."""
         return self.run(self.command(settings, entry))
 
+    def typed(self, text, **changes):
+        """A command of the README, made small, to its end; its output."""
+        code, output = self.run(readme.command(text, **changes))
+        assert code == 0, output
+        return output
+
     def module(self, settings, entry="main"):
         """The entry point's own command, started."""
         module = [sys.executable, "-m", f"gwres.mlproject.{entry}"]
@@ -88,7 +96,5 @@ def project(tmp_path):
 def finished(tmp_path_factory):
     """A project, in a path with a space, after one tiny `mlflow run`."""
     made = Project(tmp_path_factory.mktemp("a b") / "gw res")
-    code, output = made.mlflow(TINY)
-    assert code == 0, output
-    made.output = output
+    made.output = made.typed("pip install -r requirements.txt -e . && mlflow", **TINY)
     return made

@@ -12,6 +12,7 @@ from mlflow.types import ColSpec, Schema
 from gwres import judge, matched_filter, metrics, tracking, train, versions
 from gwres.data.corpus import Data, corpus
 from gwres.errors import InputError
+from gwres.markdown import GAP
 from gwres.mlproject import entry, evaluate
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
@@ -41,8 +42,12 @@ def networks(opened):
 @pytest.fixture(scope="module")
 def logged(networks, opened, tmp_path_factory):
     """A store with both registered, as versions 1 and 2; and the first one's run."""
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db")
-    mlflow.set_experiment("logged")
+    folder = tmp_path_factory.mktemp("store")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        # The store's files lie where it is opened first.
+        patch.chdir(folder)
+        mlflow.set_experiment("logged")
     runs = []
     for model in networks:
         with mlflow.start_run() as run:
@@ -94,6 +99,8 @@ def test_one_model_on_the_rows_of_training_runs(judged, networks, opened):
     assert run.data.tags["gwres.split_hash"] == opened.split_hash
     shown = set(artifacts(mlflow.MlflowClient(), run))
     assert {"report.html", "plots/roc.png", "plots/example.png"} <= shown
+    note, said = run.data.tags["mlflow.note.content"], run.data.tags["gwres.roc_auc"]
+    assert note.startswith("### models:/net/2") and f"**ROC-AUC {said}**" in note
     assert not below
 
 
@@ -112,6 +119,7 @@ def test_several_are_compared_in_pairs(judged, networks, opened):
         np.testing.assert_allclose(predictions(one, "gate")["logit"], scores, atol=1e-4)
         area = metrics.roc_auc(labels, scores).value
         assert one.data.metrics["gate/roc_auc"] == pytest.approx(area, abs=1e-3)
+    note = run.data.tags["mlflow.note.content"].replace(GAP, "")
     for i, j in (0, 1), (0, 2), (1, 2):
         expected = metrics.paired(labels, logits[i], logits[j])
         both = f"{names[i]} less {names[j]}"
@@ -119,6 +127,10 @@ def test_several_are_compared_in_pairs(judged, networks, opened):
         assert found == pytest.approx(expected.value, abs=2e-3)
         p = run.data.metrics[f"difference_p/{both}"]
         assert p == pytest.approx(expected.p, abs=0.02)
+        assert f"| {names[i]} | {names[j]} | {found:+.4f} (" in note
+    assert "gwres.roc_auc" not in below[0].data.tags, "it is of the holdout"
+    alone = below[2].data.tags["mlflow.note.content"]
+    assert alone.startswith("### matched-filter") and "Differences" not in alone
     assert set(artifacts(mlflow.MlflowClient(), run)) == {
         "report.html",
         "plots/roc.png",

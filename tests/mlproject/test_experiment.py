@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from tests.readme import command
+
 FILE = '''"""Two members."""
 
 from gwres import experiment
@@ -18,7 +20,10 @@ def runs(smoke=False):
 
 def test_members_are_nested_runs_and_one_that_fails_stops_no_other(project):
     (project.folder / "experiments" / "two.py").write_text(FILE)
-    code, output = project.mlflow({"name": "two", "smoke": "true"}, "experiment")
+    small = {"name": "two", "smoke": "true"}
+    code, output = project.run(
+        command("mlflow run . -e experiment -P name=depths", **small)
+    )
     assert code != 0
     assert "member 2 of 2, good" in output
     assert "1 of 2 members failed: bad" in output

@@ -87,7 +87,7 @@ def test_the_run_says_what_came_out(finished):
     said = "{:.4f} ({:.4f} to {:.4f})".format(*area)
     assert said in note and tags["gwres.roc_auc"] == said
     assert f"{metrics['matched_filter/roc_auc']:.4f}" in note
-    assert "| Network SNR |" in note and "**Study**" in note
+    assert "| Network SNR" in note and "**Study**" in note
     assert f"/runs/{run.info.run_id}/artifacts/report.html" in note
     assert tags["gwres.entry"] == "main"
     command = tags["gwres.command"]
@@ -206,10 +206,60 @@ def test_first_weights_come_from_a_run(finished):
     first = finished.runs()[-1].info.run_id
     settings = {k: v for k, v in TINY.items() if k != "trials"}
     settings |= {"init": first, "learning_rate": "1e-8", "epochs": "1"}
-    code, output = finished.mlflow(settings, "train")
-    assert code == 0, output
+    finished.typed(
+        "mlflow run . -e train -P depth=18 -P learning_rate=0.004", **settings
+    )
     again, before = finished.runs()[0], finished.runs()[-1]
     assert again.data.params["hp.init"] == first
     # A rate of 1e-8 leaves the weights, and so the answers, as they were.
     for name in ("holdout/roc_auc", "holdout/brier"):
         assert again.data.metrics[name] == pytest.approx(before.data.metrics[name])
+
+
+def test_the_kaggle_route(finished):
+    """Files in the competition's layout, from first weights to a submission."""
+    simulated, data = finished.runs()[-1].info.run_id, finished.folder / "g2net"
+    finished.typed(
+        "mlflow run . -e simulate -P out=/data/simulated -P train=20000",
+        **{"out": data, "train": 400, "test": 6},
+    )
+    note = finished.runs()[0].data.tags["mlflow.note.content"]
+    assert "406 windows simulated" in note and f"data={data}'" in note
+    few = {k: v for k, v in TINY.items() if k not in ("bank", "judged")}
+    few |= {"trials": "0", "data": data}
+    finished.typed(
+        "mlflow run . --env-manager local --experiment-name kaggle -P depth=34 "
+        "-P data=/data/g2net",
+        **few,
+    )
+    finished.typed(
+        "mlflow run . --env-manager local --experiment-name kaggle -P depth=34 "
+        "-P data=/data/g2net -P init=<run id>",
+        **few | {"init": simulated},
+    )
+    second, first = finished.runs()[:2]
+    for run in (first, second):
+        assert run.data.params["data.source"] == str(data)
+        assert run.data.metrics["matched_filter/roc_auc"] > 0.4
+    assert second.data.params["hp.init"] == simulated
+    assert second.data.tags["gwres.split_hash"] == first.data.tags["gwres.split_hash"]
+    finished.typed(
+        "mlflow run . --env-manager local --experiment-name kaggle -e promote"
+    )
+    promoted = finished.runs()[0]
+    assert promoted.data.tags["gwres.decision"] == "promoted"
+    assert promoted.info.experiment_id == first.info.experiment_id
+    finished.typed(
+        "mlflow run . --env-manager local --experiment-name kaggle -e predict",
+        data=data,
+    )
+    table = pd.read_csv(finished.folder / "submission.csv")
+    expected = pd.read_csv(data / "sample_submission.csv")
+    assert table["id"].tolist() == expected["id"].tolist() and len(table) == 6
+    assert table["target"].between(0, 1).all() and (table["target"] != 0.5).all()
+    finished.typed(
+        "mlflow run . -e evaluate -P model=gwres-resnet34,matched-filter",
+        **{"model": "gwres-resnet16,matched-filter", "data": data},
+    )
+    names = ["models:/gwres-resnet16/1", "matched-filter"]
+    assert f"difference/{names[0]} less {names[1]}" in finished.runs()[0].data.metrics

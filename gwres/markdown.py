@@ -1,0 +1,58 @@
+"""Markdown as MLflow's UI shows it: links to its pages, pictures, tables."""
+
+from urllib.parse import quote
+
+GAP = "&emsp;"  # after a table's cells, for MLflow sets columns side by side
+
+
+def address(place, path=""):
+    """Where MLflow's UI shows a run, or one of its files.
+
+    Args:
+        place: (experiment id, run id).
+        path: of an artifact.
+
+    Returns:
+        URL, relative to the server's.
+    """
+    page = "#/experiments/{}/runs/{}".format(*place)
+    return f"{page}/artifacts/{path}" if path else page
+
+
+def pictures(run, paths):
+    """PNG artifacts of a run, as pictures in Markdown.
+
+    Args:
+        run: its id.
+        paths: of the artifacts, such as plots/roc.png.
+
+    Returns:
+        Markdown.
+    """
+    return "\n\n".join(
+        f"![{path.rpartition('/')[2].removesuffix('.png')}]"
+        f"(get-artifact?path={quote(path, safe='')}&run_uuid={run})"
+        for path in paths
+    )
+
+
+def joined(parts):
+    """Paragraphs that are not empty, as Markdown."""
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def grid(heads, rows):
+    """A table in Markdown; "" without rows."""
+    if not rows:
+        return ""
+    apart = [[f"{cell}{GAP}" for cell in line] for line in (heads, *rows)]
+    lines = [apart[0], ["---"] * len(heads), *apart[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def model(uri):
+    """A registered model's version, as a link to its page; other models as they are."""
+    name, _, number = uri.removeprefix("models:/").partition("/")
+    if not uri.startswith("models:/") or not number:
+        return f"`{uri}`"
+    return f"[{name}, version {number}](#/models/{name}/versions/{number})"
