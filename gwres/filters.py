@@ -1,21 +1,50 @@
-"""The templates that a front end filters with: chosen once for a PSD, and cached."""
+"""The templates that a front end filters with, and their prior: made once, cached."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from gwres import cache
-from gwres.layers.templates import CURVES, LENGTH, RANK, Design, design
+from gwres.layers.evidence import DELAYS, FINE, TICK, Prior
+from gwres.layers.templates import (
+    COUNT,
+    CURVES,
+    FIRST_S,
+    LENGTH,
+    RANK,
+    TICKS,
+    Design,
+    design,
+)
 from gwres.layers.whiten import fingerprint, gain, resampled
+from gwres.simulate.detectors import network
 from gwres.simulate.templates import APPROXIMANT, SEED, templates, whitened
-from gwres.simulate.waveforms import STEP_HZ
+from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import WHITENED_RATE
 
-CANDIDATES = 400  # of which the templates are chosen
+CANDIDATES = 800  # of which the templates are chosen
+# Squared SNR in a quadrature of a signal, over that of one face-on at the same
+# distance, for a detector with antenna pattern 1: the mean over orientations of
+# (1 + cos^2)^2 / 4 and of cos^2 is 7/15 and 1/3, and half of it is in a quadrature.
+# Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993).
+ORIENTATION = (7 / 15 + 1 / 3) / 4
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the front end `templates` is made of.
+
+    Args:
+        design: a `layers.templates.Design`.
+        prior: a `layers.evidence.Prior`.
+    """
+
+    design: Design
+    prior: Prior
 
 
 def filters(population, asd, count=CANDIDATES):
-    """Templates that cover a population, for the front end of that name.
+    """Templates that cover a population, and what it makes likely.
 
     Args:
         population: a `Population`.
@@ -23,13 +52,13 @@ def filters(population, asd, count=CANDIDATES):
         count: of how many to choose them.
 
     Returns:
-        A `layers.templates.Design`.
+        A `Filters`.
     """
     key = {
         "population": asdict(population),
         "asd": fingerprint(asd),
         "count": count,
-        "layout": [APPROXIMANT, SEED, LENGTH, RANK, 1],
+        "layout": [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 2],
     }
 
     def make(folder):
@@ -41,4 +70,38 @@ def filters(population, asd, count=CANDIDATES):
 
     path = cache.folder("filters", key, make) / "design.npz"
     with np.load(path, allow_pickle=False) as found:
-        return Design(found["basis"], found["mix"])
+        designed = Design(**found)
+    return Filters(designed, prior(designed, population))
+
+
+def prior(designed, population):
+    """The prior of a design's templates.
+
+    Args:
+        designed: a `Design`.
+        population: a `Population`, of which distances and merger times count.
+
+    Returns:
+        A `Prior`.
+    """
+    sky = network()
+    # The median distance: the mean square would be that of the few loudest signals.
+    distance = population.priors()["luminosity_distance"].rescale(0.5)
+    power = designed.power[[0, 0, 1]] * (REFERENCE_MPC / distance) ** 2
+    spread = ORIENTATION * np.diag(sky.covariance)[:, None] * power
+    correlation = sky.covariance[0, 1]
+    correlation /= np.sqrt(sky.covariance[0, 0] * sky.covariance[1, 1])
+
+    ticks = FIRST_S + np.arange(TICKS) * TICK / WHITENED_RATE
+    merger = ticks[:, None] - sky.delays[:, 0]
+    low, high = population.merger_s
+    inside = ((low <= merger) & (merger <= high)) @ sky.weights
+    # A time that the population does not have is unlikely, not impossible.
+    inside = np.maximum(inside, 1e-4)
+    cells = np.log(inside / inside.sum())[:, None] + np.log(designed.share)
+
+    late = (sky.delays[:, 1] - sky.delays[:, 0]) * WHITENED_RATE / FINE
+    edges = np.append(np.array(DELAYS) - 0.5, DELAYS[-1] + 0.5)
+    chances, _ = np.histogram(late, edges, weights=sky.weights)
+    chances = chances / chances.sum()
+    return Prior(cells.astype(np.float32), spread, float(correlation), chances)

@@ -25,6 +25,7 @@ ORDER = (
     "layers.inject",
     "layers.augment",
     "layers.spectrogram",
+    "layers.evidence",
     "layers.templates",
     "models.resnet",
     "models.classifier",

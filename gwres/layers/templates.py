@@ -1,4 +1,4 @@
-"""A matched filter in the graph: whitened strain to a map of SNR over time and mass."""
+"""A matched filter in the graph: whitened strain to SNRs over time and mass."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,22 @@ import numpy as np
 from keras import ops
 
 from gwres.errors import InputError
+from gwres.layers.evidence import FINE, TICK
 from gwres.layers.spectrogram import RAYLEIGH
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 COUNT = 64  # templates, in order of chirp mass
-RANK = 24  # waveforms that these are sums of, nearly
+RANK = 32  # waveforms that these are sums of, nearly
 LENGTH, AFTER = 1056, 32  # samples of a template; those after its merger
-TICK, TICKS = 4, 128  # samples between the SNRs, and how many: half a second
-FIRST_S = 1.4  # of the SNRs, after the window's start
+TICKS = 104  # times of an SNR, `TICK` samples apart: 0.41 s
+FIRST_S = 1.4453  # of them, after the window's start: mergers of 1.5 to 1.8 s and light
 SHIFTS = range(-16, 17, 2)  # samples by which two templates are moved to match
 # H1 and L1 have one noise curve and so one set of templates; V1 has its own.
 CURVES = (0, 2)
-CURVE = (0, 0, 1)
-# Ticks within light's travel time of H1, 10 and 28 ms, on both sides.
-REACH = 7, 15
+# Each detector's curve, and its samples between SNRs.
+SEEN = ((0, TICK), (0, FINE), (1, TICK))
 # The convolution takes blocks of samples as channels, which is what fills them.
 FOLD = 16
-LATEST = 60.0  # the largest exponent: exp of it is a float32
-EVIDENCE = 3.24, 1.28  # mean and deviation in noise, with the first weights
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,15 @@ class Design:
     Args:
         basis: complex64 (2, RANK, LENGTH), orthonormal, for H1 with L1, and for V1.
         mix: complex64 (2, COUNT, RANK), what each template takes of them.
+        share: (COUNT,), of the waveforms to choose from, those that match this one
+            best; their sum is 1.
+        power: (2, COUNT), their mean squared optimal SNR as `series` has them.
     """
 
     basis: np.ndarray
     mix: np.ndarray
+    share: np.ndarray
+    power: np.ndarray
 
 
 def design(series):
@@ -66,19 +69,32 @@ def design(series):
             f"expected {COUNT} templates or more, received {series.shape[1]}"
         )
     rows = np.roll(series, LENGTH - AFTER, axis=-1)[..., :LENGTH]
-    rows = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-    chosen = _cover(rows[0])
+    norms = np.linalg.norm(rows, axis=-1)
+    rows = rows / norms[..., None]
+    match = _match(rows[0])
+    chosen = _cover(match)
     parts = [_components(each, each[chosen]) for each in rows]
-    return Design(*(np.stack(part).astype(np.complex64) for part in zip(*parts)))
+    basis, mix = (np.stack(part).astype(np.complex64) for part in zip(*parts))
+    nearest = match[:, chosen].argmax(axis=1)
+    count = np.bincount(nearest, minlength=COUNT)
+    # The real part alone is the waveform: half the analytic signal's square.
+    total = [np.bincount(nearest, each**2 / 2, COUNT) for each in norms]
+    return Design(basis, mix, count / len(nearest), np.stack(total) / count)
 
 
-def _cover(rows):
-    """Places of the `COUNT` rows that match all of them best, in their order."""
-    match = np.zeros((len(rows), len(rows)))
+def _match(rows):
+    """Match of each two rows, the best over phase and `SHIFTS`, (n, n)."""
+    match = np.zeros((len(rows), len(rows)), np.float32)
+    rows = rows.astype(np.complex64)
     for shift in SHIFTS:
         moved = np.roll(rows, shift, axis=1).conj()
         np.maximum(match, np.abs(rows @ moved.T), out=match)
-    best, chosen = np.zeros(len(rows)), []
+    return match
+
+
+def _cover(match):
+    """Places of the `COUNT` rows that match all of them best, in their order."""
+    best, chosen = np.zeros(len(match)), []
     for _ in range(COUNT):
         raised = np.maximum(match, best).sum(axis=1)
         raised[chosen] = -1
@@ -98,8 +114,8 @@ def _components(rows, chosen):
     return basis, mix * np.sqrt(2) / np.linalg.norm(mix, axis=1, keepdims=True)
 
 
-def squares(x, basis, mix):
-    """Squared SNR of one detector with every template.
+def snr(x, basis, mix, every):
+    """SNR of one detector with every template.
 
     z(t) = sum over s of x(s) conj(q(s - t)) with templates q = mix basis, summed over
     the basis first, which is far shorter than the list of templates.
@@ -108,18 +124,35 @@ def squares(x, basis, mix):
         x: (batch, blocks, FOLD), whitened samples, from `_reach`.
         basis: (LENGTH, 2 RANK), real parts, then imaginary ones.
         mix: (2 RANK, 2 COUNT), as `_real` makes it.
+        every: samples between two times.
 
     Returns:
-        (batch, TICKS, COUNT), mean 2 in noise.
+        (batch, TICKS, TICK / every, 2 COUNT), real parts and then imaginary ones, of
+        unit variance in noise.
     """
-    phases = FOLD // TICK
-    kernels = [
-        ops.pad(basis, [(TICK * i, FOLD - TICK * i), (0, 0)]) for i in range(phases)
-    ]
-    kernel = ops.reshape(ops.concatenate(kernels, 1), (-1, FOLD, phases * 2 * RANK))
+    starts = range(0, FOLD, every)
+    kernels = [ops.pad(basis, [(start, FOLD - start), (0, 0)]) for start in starts]
+    shape = -1, FOLD, len(starts) * 2 * RANK
+    kernel = ops.reshape(ops.concatenate(kernels, 1), shape)
     y = ops.conv(x, kernel, 1, "valid")
-    z = ops.matmul(ops.reshape(y, (-1, TICKS, 2 * RANK)), mix)
-    return ops.square(z[..., :COUNT]) + ops.square(z[..., COUNT:])
+    y = ops.reshape(y, (-1, TICKS, TICK // every, 2 * RANK))
+    return ops.matmul(y, mix)
+
+
+def amplitude(snr):
+    """Moduli of SNRs, about zero and of unit variance in noise.
+
+    Args:
+        snr: (batch, TICKS, 4, 2 COUNT), as `Templates` gives it.
+
+    Returns:
+        (batch, TICKS, COUNT, 3), of each detector, every `TICK`.
+    """
+    parts = ops.take(snr, (0, 1, 3), axis=2)
+    squared = ops.square(parts[..., :COUNT]) + ops.square(parts[..., COUNT:])
+    mean, deviation = RAYLEIGH
+    scaled = (ops.sqrt(squared + 0.01) - mean) / deviation
+    return ops.transpose(scaled, (0, 1, 3, 2))
 
 
 def _reach(whitened):
@@ -132,27 +165,6 @@ def _reach(whitened):
     return ops.reshape(x, (-1, len(DETECTORS), samples // FOLD, FOLD))
 
 
-def evidence(squared, weights):
-    """Log likelihood ratio of each template and time, up to a constant.
-
-    The sum over detectors of the log of the mean, over the delays that light allows,
-    of exp(w |z|^2); see `matched_filter.marginal`, which is its mean over both.
-
-    Args:
-        squared: (batch, TICKS, 3, COUNT), as `squares` gives it.
-        weights: (3,), 0.5 for a detector that is trusted fully.
-
-    Returns:
-        float32 (batch, TICKS, COUNT).
-    """
-    weighted = ops.cast(squared, "float32") * ops.cast(weights, "float32")[:, None]
-    total = weighted[:, :, 0]
-    for detector, reach in zip((1, 2), REACH):
-        likely = ops.exp(ops.minimum(weighted[:, :, detector], LATEST))
-        total += ops.log(ops.average_pool(likely, reach, 1, "same"))
-    return total
-
-
 def _real(mix):
     """The complex product with `mix` as a real one, (2 RANK, 2 COUNT), to a sign."""
     real, imaginary = mix.real.T, mix.imag.T
@@ -161,10 +173,10 @@ def _real(mix):
 
 @keras.saving.register_keras_serializable("gwres")
 class Templates(keras.layers.Layer):
-    """A map of SNR over time and template, one channel a detector, and of `evidence`.
+    """Complex SNR of each detector with every template over time.
 
-    The basis stays as designed; what each template takes of it, and how far each
-    detector is trusted, are learned on.
+    Nothing of it is learned: the templates are physics, and a fit that need not go
+    back through them takes half the time.
 
     Args:
         fitted: whether a design is there; set by `fit` and on loading.
@@ -179,24 +191,20 @@ class Templates(keras.layers.Layer):
     def __init__(self, fitted=False, **kwargs):
         super().__init__(**kwargs)
         self.fitted = fitted
+        self.trainable = False
 
     def build(self, shape):
         """Make the weights; NaN, so that none of them passes for a design."""
         unset = keras.initializers.Constant(float("nan"))
         curves = len(CURVES)
-        self.basis = self.add_weight(
-            name="basis",
-            shape=(curves, LENGTH, 2 * RANK),
-            initializer=unset,
-            trainable=False,
-        )
-        self.mix = self.add_weight(
-            name="mix", shape=(curves, 2 * RANK, 2 * COUNT), initializer=unset
-        )
-        trust = keras.initializers.Constant(0.42)
-        self.trust = self.add_weight(
-            name="trust", shape=(len(DETECTORS),), initializer=trust
-        )
+        for name, size in (
+            ("basis", (curves, LENGTH, 2 * RANK)),
+            ("mix", (curves, 2 * RANK, 2 * COUNT)),
+        ):
+            weight = self.add_weight(
+                name=name, shape=size, initializer=unset, trainable=False
+            )
+            setattr(self, name, weight)
 
     def fit(self, designed):
         """Take a `Design`."""
@@ -209,25 +217,23 @@ class Templates(keras.layers.Layer):
         self.fitted = True
 
     def call(self, whitened):
-        """(batch, 2048, 3) to (batch, 128, 64, 4), about unit variance in noise."""
+        """(batch, 2048, 3) to (batch, 104, 4, 128).
+
+        Along the third axis H1, L1, L1 half a tick later, V1; along the last the real
+        parts and then the imaginary ones.
+        """
         if not self.fitted:
             raise ValueError("Templates has no design: call fit first")
         x = _reach(whitened)
-        both = zip(range(len(DETECTORS)), CURVE)
-        found = [squares(x[:, i], self.basis[c], self.mix[c]) for i, c in both]
-        squared = ops.stack(found, axis=2)
-        mean, deviation = RAYLEIGH
-        amplitude = (ops.sqrt(squared + 0.01) - mean) / deviation
-        mean, deviation = EVIDENCE
-        summed = (evidence(squared, self.trust) - mean) / deviation
-        # Loud signals are told from noise long before this.
-        summed = ops.cast(ops.clip(summed, -4.0, 12.0), amplitude.dtype)
-        together = ops.concatenate([amplitude, summed[:, :, None]], axis=2)
-        return ops.transpose(together, (0, 1, 3, 2))
+        found = [
+            snr(x[:, place], self.basis[curve], self.mix[curve], every)
+            for place, (curve, every) in enumerate(SEEN)
+        ]
+        return ops.concatenate(found, axis=2)
 
     def compute_output_shape(self, shape):
-        """(batch, 128, 64, 4)."""
-        return shape[0], TICKS, COUNT, len(DETECTORS) + 1
+        """(batch, 104, 4, 128)."""
+        return shape[0], TICKS, sum(TICK // every for _, every in SEEN), 2 * COUNT
 
     def get_config(self):
         """The arguments."""

@@ -3,16 +3,18 @@
 from dataclasses import replace
 
 import keras
-from keras import ops
+from keras import layers, ops
 
 from gwres.errors import among
+from gwres.layers.evidence import Evidence
 from gwres.layers.spectrogram import Spectrogram
-from gwres.layers.templates import Templates
+from gwres.layers.templates import Templates, amplitude
 from gwres.layers.whiten import Whiten
 from gwres.models.resnet import DEPTHS, merged, stem, trunk
 from gwres.strain import DETECTORS, SHAPE, WHITENED_SAMPLES
 
 FOLD = 8  # samples of the waveform that the stem takes as channels of one step
+NOISE = -12.7, 3.5  # mean and deviation of the evidence in a window of noise
 FRONTENDS = ("templates", "waveform", "spectrogram")
 # Of the first stage: a bottleneck's output is four times as wide, an image's cost
 # more than four times a waveform's.
@@ -30,15 +32,16 @@ def sized(config, frontend):
     return replace(config, width=config.width or WIDTHS[frontend][block])
 
 
-def network(config, frontend, design=None):
+def network(config, frontend, filters=None):
     """Whitened strain to logit.
 
     Args:
         config: a `ResNet`.
-        frontend: "templates", a 2-D network on a map of SNR over time and mass;
+        frontend: "templates", a 2-D network on a map of SNR and evidence over time
+            and mass;
             "waveform", a 1-D network on folded samples; or "spectrogram", a 2-D
             network on constant-Q amplitudes. All are computed in the graph.
-        design: a `templates.Design` for the front end of that name; without it, the
+        filters: a `filters.Filters` for the front end `templates`; without it, the
             weights have to be loaded.
 
     Returns:
@@ -51,29 +54,36 @@ def network(config, frontend, design=None):
         "waveform": _waveform,
         "spectrogram": _spectrogram,
     }
-    logit = build[frontend](whitened, config, design)
+    logit = build[frontend](whitened, config, filters)
     return keras.Model(whitened, logit, name=f"resnet{config.depth}_{frontend}")
 
 
-def _templates(whitened, config, design):
-    layer = Templates(fitted=True, name="templates")
-    if design is not None:
-        layer.fit(design)
-    image = layer(whitened)
-    # The matched filter's own statistic goes to the head: the network adds to it.
-    evidence = ops.logsumexp(ops.cast(image[..., -1], "float32"), axis=(1, 2))
-    x = merged(image, config, 2, strides=2)
-    return trunk(x, config, 2, ops.expand_dims(evidence, 1))
+def _templates(whitened, config, filters):
+    templates = Templates(fitted=True, name="templates")
+    evidence = Evidence(fitted=True, name="evidence")
+    if filters is not None:
+        templates.fit(filters.design)
+        evidence.fit(filters.prior)
+    snr = templates(whitened)
+    cells = evidence(snr)
+    mean, deviation = NOISE
+    # Loud signals are told from noise long before the clip.
+    seen = ops.expand_dims(ops.clip((cells - mean) / deviation, -4.0, 8.0), -1)
+    x = layers.Concatenate()([amplitude(snr), seen])
+    bayes = ops.logsumexp(cells, axis=(1, 2))[:, None]
+    beside = ops.clip(bayes / 4, -2.0, 4.0)
+    # The logit begins as the log Bayes factor, and the network learns what it lacks.
+    return trunk(merged(x, config, 2, strides=2), config, 2, beside) + bayes
 
 
-def _waveform(whitened, config, design):
+def _waveform(whitened, config, filters):
     x = ops.transpose(whitened, (0, 2, 1))
     x = ops.reshape(x, (-1, len(DETECTORS), WHITENED_SAMPLES // FOLD, FOLD))
     x = [x[:, i] for i in range(len(DETECTORS))]
     return trunk(stem(x, config, 1), config, 1)
 
 
-def _spectrogram(whitened, config, design):
+def _spectrogram(whitened, config, filters):
     x = Spectrogram()(whitened)
     x = [x[..., i : i + 1] for i in range(len(DETECTORS))]
     return trunk(stem(x, config, 2, strides=2), config, 2)

@@ -1,5 +1,6 @@
 """Where the detectors are and what they see of the two polarisations."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import lal
@@ -76,3 +77,36 @@ def delays(ra, dec, gps=GPS):
     radial, _, _ = _directions(ra, dec, gps)
     _, vertices = _geometry()
     return -radial @ vertices.T / lal.C_SI
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network's response to waves from all over the sky.
+
+    Directions count as much as signals of a given SNR come from them: by the volume
+    that they are heard from, the response's power to 3/2.
+
+    Args:
+        delays: arrival at each detector after the geocentre, s, (n, 3), directions
+            drawn evenly.
+        weights: of each direction, (n,), of sum 1.
+        covariance: (3, 3), mean over them of F+ F+ + Fx Fx of each two detectors.
+    """
+
+    delays: np.ndarray
+    weights: np.ndarray
+    covariance: np.ndarray
+
+
+@cache
+def network(directions=50_000):
+    """Draw a `Network`; as every simulated window, of the moment `GPS`."""
+    rng = np.random.default_rng(0)
+    ra = rng.uniform(0, 2 * np.pi, directions)
+    dec = np.arcsin(rng.uniform(-1, 1, directions))
+    response = patterns(ra, dec, np.zeros(directions))
+    products = np.einsum("ndp,nep->nde", response, response)
+    weights = np.trace(products, axis1=1, axis2=2) ** 1.5
+    weights /= weights.sum()
+    covariance = np.einsum("n,nde->de", weights, products)
+    return Network(delays(ra, dec), weights, covariance)

@@ -5,7 +5,8 @@ import pytest
 
 from gwres.errors import InputError
 from gwres.layers import templates
-from gwres.layers.templates import COUNT, FIRST_S, TICK, TICKS, Templates, design
+from gwres.layers.evidence import FINE, TICK
+from gwres.layers.templates import COUNT, FIRST_S, TICKS, Templates, design
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.simulate.population import population
 from gwres.simulate.templates import templates as drawn
@@ -17,21 +18,21 @@ from tests.contract import check_layer, close
 TIMES = FIRST_S + np.arange(TICKS) * TICK / WHITENED_RATE
 
 
+# Detector and samples after the tick of each of the four SNRs.
+PLACES = ((0, 0), (1, 0), (1, FINE), (2, 0))
+
+
 @pytest.fixture
 def layer(designed):
     made = Templates()
-    made.fit(designed)
+    made.fit(designed.design)
     return made
 
 
 def snrs(layer, whitened):
-    """Squared SNRs (batch, TICKS, 3, COUNT)."""
-    x = templates._reach(whitened.astype(np.float32))
-    found = [
-        templates.squares(x[:, i], layer.basis[c], layer.mix[c])
-        for i, c in enumerate(templates.CURVE)
-    ]
-    return np.stack([np.asarray(each) for each in found], axis=2)
+    """Complex SNRs (batch, TICKS, 4, COUNT)."""
+    found = np.asarray(layer(whitened.astype(np.float32)))
+    return found[..., :COUNT] + 1j * found[..., COUNT:]
 
 
 def test_it_correlates_with_the_templates(layer, designed):
@@ -40,23 +41,24 @@ def test_it_correlates_with_the_templates(layer, designed):
     found = snrs(layer, x)[0]
     first = round(FIRST_S * WHITENED_RATE) - (templates.LENGTH - templates.AFTER)
     padded = np.pad(x[0], [(0, templates.LENGTH), (0, 0)])
-    for detector, curve in enumerate(templates.CURVE):
-        q = designed.mix[curve] @ designed.basis[curve]
+    for place, (detector, late) in enumerate(PLACES):
+        curve = (0, 0, 1)[detector]
+        q = designed.design.mix[curve] @ designed.design.basis[curve]
         for tick in (0, 1, 50, TICKS - 1):
-            start = first + tick * TICK
+            start = first + tick * TICK + late
             z = q.conj() @ padded[start : start + templates.LENGTH, detector]
-            close(found[tick, detector], np.abs(z) ** 2, rtol=1e-4)
+            close(np.abs(found[tick, place]), np.abs(z), rtol=1e-4)
             with pytest.raises(AssertionError):
                 off = padded[start + 1 : start + 1 + templates.LENGTH, detector]
-                close(found[tick, detector], np.abs(q.conj() @ off) ** 2, rtol=1e-2)
+                close(np.abs(found[tick, place]), np.abs(q.conj() @ off), rtol=1e-2)
 
 
 def test_noise_has_unit_quadratures(layer, windows, fitted):
     x = np.asarray(whiten(windows, gain(fitted, FREQUENCIES)))
-    inside = snrs(layer, x)[:, :100]  # before the window's faded end
-    assert np.abs(inside.mean((0, 1, 3)) / 2 - 1).max() < 0.06
-    image = np.asarray(layer(x.astype(np.float32)))
-    assert image.shape == (len(windows), TICKS, COUNT, 4)
+    found = snrs(layer, x)[:, :100]  # before the window's faded end
+    assert np.abs((np.abs(found) ** 2).mean((0, 1, 3)) / 2 - 1).max() < 0.06
+    image = np.asarray(templates.amplitude(layer(x.astype(np.float32))))
+    assert image.shape == (len(windows), TICKS, COUNT, 3)
     assert np.abs(image.mean((0, 1, 2))).max() < 0.1
     assert np.abs(image.std((0, 1, 2)) - 1).max() < 0.1
 
@@ -65,7 +67,7 @@ def test_a_signal_is_found_at_its_time_and_mass(layer, fitted):
     """Without noise the highest SNR is the optimal one, less what 64 templates miss."""
     strain = record(HEAVY | {"luminosity_distance": 200.0})[0][None]
     x = np.asarray(whiten(strain, gain(fitted, FREQUENCIES)))
-    found = np.sqrt(snrs(layer, x)[0])
+    found = np.abs(snrs(layer, x)[0][:, [0, 1, 3]])
     for detector in range(3):
         optimal = np.linalg.norm(x[0, :, detector])
         highest = found[:, detector].max()
@@ -84,7 +86,7 @@ def test_few_templates_cover_the_population(designed, curve):
     before = templates.LENGTH - templates.AFTER
     rows = np.roll(rows, before, axis=-1)[:, : templates.LENGTH]
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    q = designed.mix[0] @ designed.basis[0] / np.sqrt(2)
+    q = designed.design.mix[0] @ designed.design.basis[0] / np.sqrt(2)
     match = np.max(
         [np.abs(rows @ np.roll(q, s, axis=1).conj().T) for s in range(-16, 17)],
         axis=0,
@@ -94,30 +96,13 @@ def test_few_templates_cover_the_population(designed, curve):
     assert match[match.size // 2 :].min() > 0.85
 
 
-def test_evidence_is_the_marginal_likelihood():
-    """Against a direct sum over the delays."""
-    squared = np.random.default_rng(1).chisquare(2, (1, TICKS, 3, 2))
-    weights = np.array([0.4, 0.3, 0.2])
-    found = np.asarray(templates.evidence(squared.astype(np.float32), weights))[0]
-    likely = np.exp(weights[:, None] * squared[0])
-    for tick in (0, 3, 60, TICKS - 1):
-        expected = np.log(likely[tick, 0])
-        for detector, reach in ((1, 7), (2, 15)):
-            near = slice(max(tick - reach // 2, 0), tick + reach // 2 + 1)
-            expected += np.log(likely[near, detector].mean(axis=0))
-        close(found[tick], expected, rtol=1e-5)
-        with pytest.raises(AssertionError):
-            close(found[tick], expected + 0.01, rtol=1e-5)
-
-
-def test_a_detector_that_is_missing_adds_nothing(layer, windows, fitted):
-    x = np.array(whiten(windows[:1], gain(fitted, FREQUENCIES)))
-    x[..., 2] = 0
-    squared = snrs(layer, x)
-    assert not squared[:, :, 2].any()
-    trust = np.array([0.42, 0.42, 0.42])
-    alone = templates.evidence(squared, trust * [1, 1, 0])
-    close(templates.evidence(squared, trust), alone, rtol=1e-6)
+def test_shares_and_powers_are_the_populations(designed):
+    share, power = designed.design.share, designed.design.power
+    assert share.shape == (COUNT,) and abs(share.sum() - 1) < 1e-12
+    assert share.min() > 0
+    # H1 is the more sensitive, and heavier binaries are louder.
+    assert (power[0] > power[1]).all()
+    assert power[0, -10:].mean() > 2 * power[0, :10].mean()
 
 
 def test_a_loud_signal_stays_finite(layer):

@@ -4,7 +4,7 @@ import lal
 import numpy as np
 import pytest
 
-from gwres.simulate.detectors import GPS, delays, patterns
+from gwres.simulate.detectors import GPS, delays, network, patterns
 from gwres.strain import DETECTORS
 from tests.contract import close
 
@@ -90,3 +90,16 @@ def test_limits_and_symmetries():
     behind = patterns(RA + np.pi, -DEC, -PSI)
     close(np.abs(behind), np.abs(all_patterns), rtol=1e-10)
     close(delays(RA + np.pi, -DEC), -all_delays, rtol=1e-10)
+
+
+def test_the_ligos_see_one_wave_with_opposite_signs():
+    """Over the whole sky each detector's mean of F+^2 + Fx^2 is 2/5."""
+    sky = network()
+    assert abs(sky.weights.sum() - 1) < 1e-12
+    # Weighed by what the three hear best, the LIGOs hear more than that.
+    assert 0.4 < sky.covariance[0, 0] < 0.6 and 0.4 < sky.covariance[1, 1] < 0.6
+    both = sky.covariance[0, 1]
+    both /= np.sqrt(sky.covariance[0, 0] * sky.covariance[1, 1])
+    assert -0.97 < both < -0.85
+    late = sky.delays[:, 1] - sky.delays[:, 0]
+    assert np.abs(late).max() < 0.01005
