@@ -17,17 +17,12 @@ from gwres.layers.templates import (
     design,
 )
 from gwres.layers.whiten import fingerprint, gain, resampled
-from gwres.simulate.detectors import network
+from gwres.simulate.detectors import ORIENTATION, network
 from gwres.simulate.templates import APPROXIMANT, SEED, templates, whitened
 from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import WHITENED_RATE
 
 CANDIDATES = 800  # of which the templates are chosen
-# Squared SNR in a quadrature of a signal, over that of one face-on at the same
-# distance, for a detector with antenna pattern 1: the mean over orientations of
-# (1 + cos^2)^2 / 4 and of cos^2 is 7/15 and 1/3, and half of it is in a quadrature.
-# Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993).
-ORIENTATION = (7 / 15 + 1 / 3) / 4
 
 
 @dataclass(frozen=True)
@@ -85,9 +80,7 @@ def prior(designed, population):
         A `Prior`.
     """
     sky = network()
-    # The median distance: the mean square would be that of the few loudest signals.
-    distance = population.priors()["luminosity_distance"].rescale(0.5)
-    power = designed.power[[0, 0, 1]] * (REFERENCE_MPC / distance) ** 2
+    power = designed.power[[0, 0, 1]] * (REFERENCE_MPC / population.typical_mpc) ** 2
     spread = ORIENTATION * np.diag(sky.covariance)[:, None] * power
     correlation = sky.covariance[0, 1]
     correlation /= np.sqrt(sky.covariance[0, 0] * sky.covariance[1, 1])

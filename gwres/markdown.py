@@ -45,9 +45,14 @@ def grid(heads, rows):
     """A table in Markdown; "" without rows."""
     if not rows:
         return ""
-    apart = [[f"{cell}{GAP}" for cell in line] for line in (heads, *rows)]
-    lines = [apart[0], ["---"] * len(heads), *apart[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    heads, *rows = [[f"{cell}{GAP}" for cell in line] for line in (heads, *rows)]
+    return table(heads, rows)
+
+
+def table(heads, rows):
+    """A table in Markdown as text is read, outside MLflow."""
+    lines = heads, ["---"] * len(heads), *rows
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def model(uri):

@@ -12,6 +12,7 @@ from gwres import cache
 from gwres.errors import InputError, among
 from gwres.layers.whiten import FREQUENCIES, fade, fingerprint, gain, resampled, whiten
 from gwres.progress import progress
+from gwres.simulate.detectors import ORIENTATION
 from gwres.simulate.templates import APPROXIMANT, SEED, templates, whitened
 from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import (
@@ -28,10 +29,8 @@ TEMPLATES = 256
 RATE = WHITENED_RATE // 2
 REACH_S = {"L1": 0.010, "V1": 0.028}  # light's travel time from H1
 EARTH_S = 0.0213  # and from the geocentre, to which the population's times refer
-# Squared SNR of a signal over that of one face-on and overhead, mean over sky and
-# orientation; and mean of the two quadratures.
-# Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993): 64/25 of Theta^2 = 16.
-RESPONSE = 4 / 25 / 2
+# `ORIENTATION` averaged over the sky, where the mean of F+^2 + Fx^2 is 2/5.
+RESPONSE = 2 / 5 * ORIENTATION
 CHUNK = 32  # windows at a time
 BLOCK = 32  # templates at a time, so that their series stay in the processor's cache
 
@@ -84,9 +83,7 @@ def bank(plus, asd, population):
     norms = scipy.fft.irfft(seen * squares.conj(), 2 * half)[..., 2 * ticks]
     # Where a window holds next to nothing of a template, it should read nothing.
     norms = np.maximum(norms, 1e-3 * norms.max(axis=-1, keepdims=True))
-    # The median distance: the mean square would be that of the few loudest signals.
-    distance = population.priors()["luminosity_distance"].rescale(0.5)
-    nearer = (REFERENCE_MPC / distance) ** 2
+    nearer = (REFERENCE_MPC / population.typical_mpc) ** 2
     return Bank(
         spectra=(scipy.fft.fft(cut)[..., :half].conj() / 2).astype(np.complex64),
         scale=(1 / np.sqrt(norms)).astype(np.float32),

@@ -7,6 +7,7 @@ from scipy.stats import t
 from gwres import evaluate, metrics, plots
 from gwres.ensemble import DEFAULT, best_of
 from gwres.errors import InputError
+from gwres.markdown import table as table_of
 
 FILTER = "matched filter"
 HEADINGS = {
@@ -288,5 +289,4 @@ def areas(found):
 
 def markdown(found):
     """A table of text in Markdown."""
-    lines = [list(found), ["---"] * len(found.columns), *found.to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return table_of(list(found), found.to_numpy().tolist())

@@ -13,6 +13,12 @@ from gwres.strain import DETECTORS
 # every simulated window is recorded at one moment.
 GPS = 1_264_316_116.0
 
+# Squared SNR in a quadrature of a signal, over that of one face-on at the same
+# distance, for a detector with antenna pattern 1: the mean over orientations of
+# (1 + cos^2)^2 / 4 and of cos^2 is 7/15 and 1/3, and half of it is in a quadrature.
+# Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993).
+ORIENTATION = (7 / 15 + 1 / 3) / 4
+
 
 @cache
 def _geometry():

@@ -71,6 +71,14 @@ class Population:
             "merger_time": Uniform(*self.merger_s),
         }
 
+    @property
+    def typical_mpc(self):
+        """The median distance, Mpc, for the SNRs that a prior expects.
+
+        The mean square of the SNR would be that of the few loudest signals.
+        """
+        return float(self.priors()["luminosity_distance"].rescale(0.5))
+
     def draw(self, rng, count, names=PARAMETERS):
         """Draw parameters.
 
