@@ -21,6 +21,7 @@ ORDER = (
     "simulate.waveforms",
     "simulate.templates",
     "simulate.dataset",
+    "layers.fitted",
     "layers.whiten",
     "layers.inject",
     "layers.augment",

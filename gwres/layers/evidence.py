@@ -6,11 +6,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from gwres.layers.fitted import Fitted
+from gwres.strain import DETECTORS
+
 TICK = 4  # samples at the whitened rate between the times of H1 and V1
 FINE = 2  # and of L1, whose phase is compared with that of H1
 # By how many of those L1 may come later than H1: light takes 10 ms.
 DELAYS = range(-5, 6)
 REACH = 15  # ticks within the 28 ms from H1 to V1, on both sides
+# The series of SNRs are H1, L1, L1 half a tick later, V1; one of each detector.
+SERIES, EACH = 4, (0, 1, 3)
 LATEST = 60.0  # the largest exponent: exp of it is a float32
 
 
@@ -118,56 +123,40 @@ def _square(snr):
 
 
 @keras.saving.register_keras_serializable("gwres")
-class Evidence(keras.layers.Layer):
+class Evidence(Fitted):
     """Log of prior times likelihood ratio of each time and template, in float32.
 
     The log of the sum of their exponentials is the log Bayes factor of a signal.
-
-    Args:
-        fitted: whether a prior is there; set by `fit` and on loading.
 
     Raises:
         ValueError: called before `fit`.
     """
 
-    def __init__(self, fitted=False, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32"} | kwargs)
-        self.fitted = fitted
-        self.trainable = False
 
     def build(self, shape):
-        """Make the weights; NaN, so that none of them passes for a prior."""
-        unset = keras.initializers.Constant(float("nan"))
+        """Make the weights."""
         ticks, count = shape[1], shape[-1] // 2
-        for name, size in (
-            ("cells", (ticks, count)),
-            ("spread", (3, count)),
-            ("alignment", ()),
-            ("chances", (len(DELAYS),)),
-        ):
-            weight = self.add_weight(
-                name=name, shape=size, initializer=unset, trainable=False
-            )
-            setattr(self, name, weight)
+        self.unset(
+            cells=(ticks, count),
+            spread=(len(DETECTORS), count),
+            alignment=(),
+            chances=(len(DELAYS),),
+        )
 
     def fit(self, prior):
         """Take a `Prior`."""
-        if not self.built:
-            ticks, count = prior.cells.shape
-            self.build((None, ticks, 4, 2 * count))
-            self.built = True
-        for name, value in vars(prior).items():
-            getattr(self, name).assign(value)
-        self.fitted = True
+        ticks, count = prior.cells.shape
+        self.set((None, ticks, SERIES, 2 * count), **vars(prior))
 
     def call(self, snr):
         """(batch, ticks, 4, 2 n), as `Templates` gives it, to (batch, ticks, n)."""
-        if not self.fitted:
-            raise ValueError("Evidence has no prior: call fit first")
+        self.demand("prior: call fit")
         count = snr.shape[-1] // 2
         real, imaginary = snr[..., :count], snr[..., count:]
         present = ops.cast(ops.any(snr != 0, axis=(1, 3)), "float32")
-        spread = ops.take(present, (0, 1, 3), axis=1)[..., None] * self.spread
+        spread = ops.take(present, EACH, axis=1)[..., None] * self.spread
         hanford = real[:, :, 0], imaginary[:, :, 0]
         livingston = real[:, :, 1:3], imaginary[:, :, 1:3]
         virgo = real[:, :, 3], imaginary[:, :, 3]
@@ -179,7 +168,3 @@ class Evidence(keras.layers.Layer):
     def compute_output_shape(self, shape):
         """(batch, ticks, n)."""
         return shape[0], shape[1], shape[-1] // 2
-
-    def get_config(self):
-        """The arguments."""
-        return super().get_config() | {"fitted": self.fitted}

@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from gwres.errors import InputError
-from gwres.layers.evidence import FINE, TICK
+from gwres.layers.evidence import EACH, FINE, SERIES, TICK
+from gwres.layers.fitted import Fitted
 from gwres.layers.spectrogram import RAYLEIGH
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
@@ -148,7 +149,7 @@ def amplitude(snr):
     Returns:
         (batch, TICKS, COUNT, 3), of each detector, every `TICK`.
     """
-    parts = ops.take(snr, (0, 1, 3), axis=2)
+    parts = ops.take(snr, EACH, axis=2)
     squared = ops.square(parts[..., :COUNT]) + ops.square(parts[..., COUNT:])
     mean, deviation = RAYLEIGH
     scaled = (ops.sqrt(squared + 0.01) - mean) / deviation
@@ -172,14 +173,11 @@ def _real(mix):
 
 
 @keras.saving.register_keras_serializable("gwres")
-class Templates(keras.layers.Layer):
+class Templates(Fitted):
     """Complex SNR of each detector with every template over time.
 
     Nothing of it is learned: the templates are physics, and a fit that need not go
     back through them takes half the time.
-
-    Args:
-        fitted: whether a design is there; set by `fit` and on loading.
 
     Raises:
         ValueError: called before `fit`.
@@ -188,42 +186,27 @@ class Templates(keras.layers.Layer):
         Wang et al., Phys. Rev. D 101, 104003 (2020): matched filters as first layer.
     """
 
-    def __init__(self, fitted=False, **kwargs):
-        super().__init__(**kwargs)
-        self.fitted = fitted
-        self.trainable = False
-
     def build(self, shape):
-        """Make the weights; NaN, so that none of them passes for a design."""
-        unset = keras.initializers.Constant(float("nan"))
+        """Make the weights."""
         curves = len(CURVES)
-        for name, size in (
-            ("basis", (curves, LENGTH, 2 * RANK)),
-            ("mix", (curves, 2 * RANK, 2 * COUNT)),
-        ):
-            weight = self.add_weight(
-                name=name, shape=size, initializer=unset, trainable=False
-            )
-            setattr(self, name, weight)
+        self.unset(basis=(curves, LENGTH, 2 * RANK), mix=(curves, 2 * RANK, 2 * COUNT))
 
     def fit(self, designed):
         """Take a `Design`."""
-        if not self.built:
-            self.build((None, WHITENED_SAMPLES, len(DETECTORS)))
-            self.built = True
         basis = np.swapaxes(designed.basis, 1, 2)
-        self.basis.assign(np.concatenate([basis.real, basis.imag], axis=-1))
-        self.mix.assign(np.stack([_real(mix) for mix in designed.mix]))
-        self.fitted = True
+        self.set(
+            (None, WHITENED_SAMPLES, len(DETECTORS)),
+            basis=np.concatenate([basis.real, basis.imag], axis=-1),
+            mix=np.stack([_real(mix) for mix in designed.mix]),
+        )
 
     def call(self, whitened):
         """(batch, 2048, 3) to (batch, 104, 4, 128).
 
-        Along the third axis H1, L1, L1 half a tick later, V1; along the last the real
-        parts and then the imaginary ones.
+        Along the third axis `evidence.SERIES`, along the last the real parts and then
+        the imaginary ones.
         """
-        if not self.fitted:
-            raise ValueError("Templates has no design: call fit first")
+        self.demand("design: call fit")
         x = _reach(whitened)
         found = [
             snr(x[:, place], self.basis[curve], self.mix[curve], every)
@@ -233,8 +216,4 @@ class Templates(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         """(batch, 104, 4, 128)."""
-        return shape[0], TICKS, sum(TICK // every for _, every in SEEN), 2 * COUNT
-
-    def get_config(self):
-        """The arguments."""
-        return super().get_config() | {"fitted": self.fitted}
+        return shape[0], TICKS, SERIES, 2 * COUNT

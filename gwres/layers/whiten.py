@@ -8,6 +8,7 @@ from keras import ops
 from scipy.signal import welch
 
 from gwres.errors import InputError
+from gwres.layers.fitted import Fitted
 from gwres.strain import (
     BAND,
     DETECTORS,
@@ -147,54 +148,34 @@ def whiten(strain, gains):
 
 
 @keras.saving.register_keras_serializable("gwres")
-class Whiten(keras.layers.Layer):
+class Whiten(Fitted):
     """`whiten` with a fitted ASD, which is saved as a non-trainable weight.
-
-    Args:
-        fitted: whether the ASD is there; set by `fit` and on loading.
 
     Raises:
         ValueError: called before `fit`.
     """
 
-    def __init__(self, fitted=False, **kwargs):
+    def __init__(self, **kwargs):
         # Whitening in half precision would lose the signal under the 10 Hz noise.
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
-        self.fitted = fitted
-        self.trainable = False
 
     def build(self, shape):
         """Make the weight; strain of another shape is refused."""
         expected = (len(DETECTORS), SAMPLES)
         if tuple(shape[1:]) != expected:
             raise ValueError(f"expected strain of shape {expected}, received {shape}")
-        # NaN, so that a layer made from a config without its weights cannot pass.
-        self.asd = self.add_weight(
-            name="asd",
-            shape=(len(DETECTORS), len(FREQUENCIES)),
-            initializer=keras.initializers.Constant(float("nan")),
-            trainable=False,
-        )
+        self.unset(asd=(len(DETECTORS), len(FREQUENCIES)))
 
     def fit(self, asd):
         """Take an ASD as `fit_asd` gives it."""
-        if not self.built:
-            self.build((None, len(DETECTORS), SAMPLES))
-            self.built = True
-        self.asd.assign(asd)
-        self.fitted = True
+        self.set((None, len(DETECTORS), SAMPLES), asd=asd)
 
     def call(self, strain):
         """Strain (batch, 3, 4096) to whitened (batch, 2048, 3)."""
-        if not self.fitted:
-            raise ValueError("Whiten has no PSD: call fit with noise windows first")
+        self.demand("PSD: call fit with noise windows")
         band = gain(np.ones(len(FREQUENCIES)), FREQUENCIES)
         return whiten(strain, band / ops.maximum(self.asd, 1e-12))
 
     def compute_output_shape(self, shape):
         """(batch, 2048, 3)."""
         return shape[0], WHITENED_SAMPLES, len(DETECTORS)
-
-    def get_config(self):
-        """The arguments."""
-        return super().get_config() | {"fitted": self.fitted}
