@@ -40,6 +40,7 @@ ORDER = (
     "filters",
     "recipe",
     "experiment",
+    "epochs",
     "train",
     "plots",
     "studies",

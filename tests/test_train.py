@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import gwres.train as train
+from gwres import epochs
 from gwres.data.corpus import Data, corpus
 from gwres.errors import InputError
 from gwres.models.classifier import FRONTENDS
@@ -64,7 +65,7 @@ def test_a_killed_fit_ends_as_if_it_had_not_been(
 def test_killed_while_saving_goes_on_from_the_epoch_before(
     recipe, opened, whole, tmp_path, monkeypatch
 ):
-    save = train._Epochs._save
+    save = train.Epochs._save
 
     def torn(self, epoch):
         if epoch == 2:
@@ -73,7 +74,7 @@ def test_killed_while_saving_goes_on_from_the_epoch_before(
             raise Killed
         save(self, epoch)
 
-    monkeypatch.setattr(train._Epochs, "_save", torn)
+    monkeypatch.setattr(train.Epochs, "_save", torn)
     with pytest.raises(Killed):
         train.fit(recipe, opened, tmp_path)
     monkeypatch.undo()
@@ -93,7 +94,7 @@ def test_it_stops_early_and_keeps_the_best(recipe, opened, tmp_path, monkeypatch
         def __init__(self, *_):
             self.value = next(areas)
 
-    monkeypatch.setattr(train, "roc_auc", Interval)
+    monkeypatch.setattr(epochs, "roc_auc", Interval)
     longer = recipe.vary({"epochs": 7, "patience": 2})
     trained = train.fit(longer, opened, tmp_path)
     assert len(trained.history) == 4

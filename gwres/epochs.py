@@ -1,0 +1,122 @@
+"""What happens after each epoch of a fit: validation, checkpoints, an end in time."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gwres import cache
+from gwres.metrics import roc_auc
+from gwres.progress import clock
+
+log = logging.getLogger(__name__)
+PREDICT_BATCH = 250
+
+
+def predict(model, chunks):
+    """Logits (n,) of windows that come a chunk at a time."""
+    logits = [
+        model.predict_on_batch(chunk.astype(np.float32))[:, 0].astype(float)
+        for chunk in chunks
+    ]
+    return np.concatenate([np.zeros(0), *logits])
+
+
+class Epochs(keras.callbacks.Callback):
+    """Validates, keeps the best weights, checkpoints, and stops, after each epoch."""
+
+    def __init__(self, folder, validation, patience, epochs, steps, batch, on_epoch):
+        super().__init__()
+        self.folder = Path(folder)
+        self.windows, self.labels = validation
+        self.patience, self.epochs = patience, epochs
+        self.steps, self.batch = steps, batch
+        self.on_epoch = on_epoch
+        self.rows, self.core_seconds = [], 0.0
+        self.started = time.monotonic()
+
+    def resume(self):
+        """The last complete checkpoint's model, or None."""
+        state = self.folder / "state.json"
+        if not state.is_file():
+            return None
+        kept = json.loads(state.read_text())
+        self.rows, self.core_seconds = kept["rows"], kept["core_seconds"]
+        log.warning("goes on after epoch %d of %d", len(self.rows), self.epochs)
+        return keras.models.load_model(self.folder / kept["last"])
+
+    @property
+    def best(self):
+        """The best epoch so far; the last where there is no score."""
+        scores = [row["val/roc_auc"] for row in self.rows]
+        known = [score for score in scores if score is not None]
+        return scores.index(max(known)) if known else len(scores) - 1
+
+    @property
+    def done(self):
+        """Whether training is over."""
+        waited = len(self.rows) - 1 - self.best
+        return len(self.rows) >= self.epochs or waited >= self.patience
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Restart the clock when an epoch begins."""
+        if not batch:
+            self.clock = time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Validate, save, report; the order makes an interruption harmless."""
+        self.core_seconds += time.process_time() - self.clock
+        starts = range(0, len(self.windows), PREDICT_BATCH)
+        chunks = (self.windows[i : i + PREDICT_BATCH] for i in starts)
+        logits = predict(self.model, chunks)
+        step = (epoch + 1) * self.steps
+        loss = np.mean(np.logaddexp(0, logits) - self.labels * logits)
+        both = len(np.unique(self.labels)) == 2
+        self.rows.append(
+            {
+                "epoch": epoch,
+                "step": step,
+                "windows": step * self.batch,
+                "train/loss": float(logs["loss"]),
+                "val/loss": float(loss) if len(logits) else None,
+                "val/roc_auc": roc_auc(self.labels, logits).value if both else None,
+            }
+        )
+        self._save(epoch)
+        self._tell()
+        if self.on_epoch:
+            self.on_epoch(self.rows[-1])
+        self.model.stop_training = self.done
+
+    def _save(self, epoch):
+        name = f"epoch-{epoch:04d}.keras"
+        with cache.replacing(self.folder / name) as scratch:
+            self.model.save(scratch)
+        state = {
+            "last": name,
+            "best": f"epoch-{self.best:04d}.keras",
+            "rows": self.rows,
+            "core_seconds": self.core_seconds,
+        }
+        with cache.replacing(self.folder / "state.json") as scratch:
+            scratch.write_text(json.dumps(state))
+        for file in self.folder.glob("epoch-*.keras"):
+            if file.name not in (name, state["best"]):
+                file.unlink()
+
+    def _tell(self):
+        row = self.rows[-1]
+        each = (time.monotonic() - self.started) / (row["epoch"] + 1 - self.first)
+        auc = row["val/roc_auc"]
+        score = "not defined: one class only" if auc is None else f"{auc:.4f}"
+        log.info(
+            "epoch %d of %d: train/loss %.4f, val/roc_auc %s, %s left",
+            row["epoch"] + 1,
+            self.epochs,
+            row["train/loss"],
+            score,
+            clock(each * (self.epochs - row["epoch"] - 1)),
+        )
