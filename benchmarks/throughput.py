@@ -73,7 +73,7 @@ def measure(model, seconds):
 def injection(seconds):
     """Rate of live injection alone."""
     opened = corpus(Data(bank=2048, judged=8, psd_windows=64))
-    batches = iter(opened.batches(Live(batch=BATCH), 0, 10**6))
+    batches = iter(opened.batches(Live(batch=BATCH, loud=1.0), 0, 10**6))
     return rate(lambda: next(batches), seconds)
 
 

@@ -26,14 +26,23 @@ def predict(model, chunks):
 
 
 class Epochs(keras.callbacks.Callback):
-    """Validates, keeps the best weights, checkpoints, and stops, after each epoch."""
+    """Validates, keeps the best weights, checkpoints, and stops, after each epoch.
 
-    def __init__(self, folder, validation, patience, epochs, steps, batch, on_epoch):
+    Args:
+        folder: for checkpoints.
+        validation: windows and labels.
+        length: the first epoch, from 0, that may be the best one; epochs without a
+            better ROC-AUC that end the fit; epochs in all.
+        size: steps of an epoch, windows of a step.
+        on_epoch: called with the row of each epoch, or None.
+    """
+
+    def __init__(self, folder, validation, length, size, on_epoch):
         super().__init__()
         self.folder = Path(folder)
         self.windows, self.labels = validation
-        self.patience, self.epochs = patience, epochs
-        self.steps, self.batch = steps, batch
+        self.earliest, self.patience, self.epochs = length
+        self.steps, self.batch = size
         self.on_epoch = on_epoch
         self.rows, self.core_seconds = [], 0.0
         self.started = time.monotonic()
@@ -50,10 +59,12 @@ class Epochs(keras.callbacks.Callback):
 
     @property
     def best(self):
-        """The best epoch so far; the last where there is no score."""
+        """The best epoch that may be; the last where there is no such score."""
         scores = [row["val/roc_auc"] for row in self.rows]
-        known = [score for score in scores if score is not None]
-        return scores.index(max(known)) if known else len(scores) - 1
+        known = [score for score in scores[self.earliest :] if score is not None]
+        if not known:
+            return len(scores) - 1
+        return scores.index(max(known), self.earliest)
 
     @property
     def done(self):

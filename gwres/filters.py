@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from gwres import cache
-from gwres.layers.evidence import DELAYS, FINE, TICK, Prior
+from gwres.layers.evidence import DELAYS, FAR, Prior
 from gwres.layers.templates import (
     COUNT,
     CURVES,
     FIRST_S,
     LENGTH,
     RANK,
+    TICK,
     TICKS,
     Design,
     design,
@@ -53,7 +54,7 @@ def filters(population, asd, count=CANDIDATES):
         "population": asdict(population),
         "asd": fingerprint(asd),
         "count": count,
-        "layout": [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 2],
+        "layout": [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3],
     }
 
     def make(folder):
@@ -93,8 +94,14 @@ def prior(designed, population):
     inside = np.maximum(inside, 1e-4)
     cells = np.log(inside / inside.sum())[:, None] + np.log(designed.share)
 
-    late = (sky.delays[:, 1] - sky.delays[:, 0]) * WHITENED_RATE / FINE
-    edges = np.append(np.array(DELAYS) - 0.5, DELAYS[-1] + 0.5)
-    chances, _ = np.histogram(late, edges, weights=sky.weights)
-    chances = chances / chances.sum()
-    return Prior(cells.astype(np.float32), spread, float(correlation), chances)
+    chances, far = (
+        _chances(sky, detector, delays) for detector, delays in ((1, DELAYS), (2, FAR))
+    )
+    return Prior(cells.astype(np.float32), spread, float(correlation), chances, far)
+
+
+def _chances(sky, detector, delays):
+    """Probability that a detector is later than H1 by each of `delays`, in ticks."""
+    late = (sky.delays[:, detector] - sky.delays[:, 0]) * WHITENED_RATE / TICK
+    nearest = np.clip(np.round(late), delays[0], delays[-1]).astype(int) - delays[0]
+    return np.bincount(nearest, sky.weights, len(delays))

@@ -70,6 +70,7 @@ def fit(recipe, trials=0, storage=STORAGE):
     """
     weights = tracking.weights(recipe.fit.init)
     database = tune.storage(storage) if trials else None
+    recipe = recipe.sized()
     opened = corpus(recipe.data)
     tracking.corpus(opened, recipe.data.source)
     tuned = ""
@@ -77,7 +78,6 @@ def fit(recipe, trials=0, storage=STORAGE):
         study = tune.study(database, tune.name(recipe, opened), recipe.fit.seed)
         recipe = tune.tune(recipe, opened, study, trials, Trial, weights)
         tuned = _studied(study)
-    recipe = recipe.sized()
     tracking.recipe(recipe)
     log.info("training %s", recipe.name)
     with workplace({"recipe": recipe.flat(), "data": opened.name}) as folder:

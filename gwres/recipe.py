@@ -11,6 +11,7 @@ from gwres.models.resnet import ResNet
 
 # Settings that `command` always gives, and what the entry points call them.
 NAMED = {"depth": "depth", "frontend": "frontend", "source": "data"}
+LOUD = 3.0  # how much louder signals are at first, where they are louder
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -81,8 +82,13 @@ class Recipe:
         return f"resnet{self.model.depth}-{self.frontend}"
 
     def sized(self):
-        """The same recipe with the network's width, which may be left to it."""
-        return replace(self, model=sized(self.model, self.frontend))
+        """The same recipe with width and loudness, which may be left to it."""
+        live = self.live
+        if not live.loud:
+            # Evidence is calibrated from the start, and louder signals would undo that.
+            eased = self.frontend != "templates" and self.data.source == SIMULATED
+            live = replace(live, loud=LOUD if eased else 1.0)
+        return replace(self, model=sized(self.model, self.frontend), live=live)
 
     def flat(self):
         """Every setting by dotted name: {"model.depth": 34, ...}."""

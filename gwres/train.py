@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from gwres.data.pipeline import eased
 from gwres.epochs import PREDICT_BATCH, Epochs, predict
 from gwres.errors import InputError
 from gwres.filters import filters
@@ -151,12 +152,17 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     Raises:
         InputError: `weights` are of another network.
     """
+    recipe = recipe.sized()
     settings, batch = recipe.fit, recipe.live.batch
     epochs = settings.epochs
     steps = max(samples(recipe, corpus) // batch // epochs, 1)
     validation = corpus.validation()
     callback = Epochs(
-        folder, validation, settings.patience, epochs, steps, batch, on_epoch
+        folder,
+        validation,
+        (eased(epochs, recipe.live), settings.patience, epochs),
+        (steps, batch),
+        on_epoch,
     )
     keras.utils.set_random_seed(settings.seed)
     model = callback.resume()

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from gwres import cache, train
+from gwres.data.corpus import SIMULATED
 from gwres.errors import InputError
 from gwres.progress import clock
 from gwres.recipe import samples
@@ -36,7 +37,7 @@ def suggest(trial, recipe):
         "dropout": trial.suggest_float("dropout", 0.0, 0.3),
         "warmup": trial.suggest_float("warmup", 0.02, 0.2),
     }
-    if recipe.data.source == "simulated":
+    if recipe.data.source == SIMULATED and recipe.frontend != "templates":
         settings["loud"] = trial.suggest_float("loud", 1.0, 5.0)
         settings["ease"] = trial.suggest_float("ease", 0.1, 0.6)
     return recipe.vary(settings)

@@ -33,25 +33,39 @@ def check_layer(layer, inputs, folder):
 
     Args:
         layer: ready to be called.
-        inputs: float32 array, a batch.
+        inputs: float32 array, a batch, or tuples of them.
         folder: where a model may be saved.
     """
-    expected = keras.ops.convert_to_numpy(layer(inputs))
-    assert str(expected.dtype) == layer.compute_dtype
-    announced = layer.compute_output_spec(keras.KerasTensor(inputs.shape))
-    assert tuple(announced.shape) == expected.shape
-    expected = expected.astype(np.float32)
+    expected = layer(inputs)
+    symbols = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape), inputs)
+    announced = layer.compute_output_spec(symbols)
+    for known, found in zip(*map(keras.tree.flatten, (announced, expected))):
+        assert keras.backend.standardize_dtype(found.dtype) == layer.compute_dtype
+        assert tuple(known.shape) == tuple(found.shape)
+    expected = _values(expected)
 
     config = json.loads(json.dumps(layer.get_config()))
     again = type(layer).from_config(config)
     assert json.loads(json.dumps(again.get_config())) == config
 
-    model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+    entrances = keras.tree.map_structure(_entrance, inputs)
+    model = keras.Model(entrances, layer(entrances))
     model.save(folder / "layer.keras")
     loaded = keras.saving.load_model(folder / "layer.keras")
-    piped = tf.data.Dataset.from_tensors(inputs).map(layer)
+    piped = tf.data.Dataset.from_tensors({"x": inputs}).map(lambda x: layer(x["x"]))
     for other in loaded(inputs), tf.function(layer)(inputs), next(iter(piped)):
-        close(keras.ops.convert_to_numpy(other).astype(np.float32), expected, 1e-5)
+        for found, known in zip(_values(other), expected, strict=True):
+            close(found, known, 1e-5)
+
+
+def _entrance(x):
+    return keras.Input(batch_shape=x.shape)
+
+
+def _values(outputs):
+    """The arrays of a nested structure, float32."""
+    flat = map(keras.ops.convert_to_numpy, keras.tree.flatten(outputs))
+    return [x.astype(np.float32) for x in flat]
 
 
 def awake(model):

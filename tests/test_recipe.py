@@ -23,6 +23,22 @@ def test_flat_and_vary_are_inverse():
 
 
 @pytest.mark.parametrize(
+    ("settings", "loud"),
+    [
+        ({}, 1.0),
+        ({"frontend": "waveform"}, 3.0),
+        ({"frontend": "spectrogram"}, 3.0),
+        ({"frontend": "waveform", "source": "/somewhere"}, 1.0),
+        ({"loud": 2.0}, 2.0),
+    ],
+)
+def test_loudness_suits_the_front_end(settings, loud):
+    sized = Recipe().vary(settings).sized()
+    assert sized.live.loud == loud
+    assert sized.sized() == sized
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"depth": "35"}, "16, 18, 34, 50, 101, 152; received 35"),

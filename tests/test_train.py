@@ -9,6 +9,7 @@ import gwres.train as train
 from gwres import epochs
 from gwres.data.corpus import Data, corpus
 from gwres.errors import InputError
+from gwres.metrics import Interval
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import DEPTHS
 from gwres.recipe import Recipe
@@ -87,15 +88,22 @@ def test_another_seed_gives_another_network(recipe, opened, whole, tmp_path):
     assert np.abs(logits(other, opened) - logits(whole, opened)).max() > 1e-3
 
 
-def test_it_stops_early_and_keeps_the_best(recipe, opened, tmp_path, monkeypatch):
-    areas = iter([0.5, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6])
+@pytest.fixture
+def scored(monkeypatch):
+    """Every epoch's ROC-AUC, given beforehand."""
 
-    class Interval:
-        def __init__(self, *_):
-            self.value = next(areas)
+    def give(*areas):
+        made = iter(areas)
+        monkeypatch.setattr(
+            epochs, "roc_auc", lambda *_: Interval(next(made), 0.0, 1.0)
+        )
 
-    monkeypatch.setattr(epochs, "roc_auc", Interval)
-    longer = recipe.vary({"epochs": 7, "patience": 2})
+    return give
+
+
+def test_it_stops_early_and_keeps_the_best(recipe, opened, tmp_path, scored):
+    scored(0.5, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6)
+    longer = recipe.vary({"epochs": 7, "patience": 2, "loud": 1.0})
     trained = train.fit(longer, opened, tmp_path)
     assert len(trained.history) == 4
     assert trained.best == 1
@@ -104,6 +112,16 @@ def test_it_stops_early_and_keeps_the_best(recipe, opened, tmp_path, monkeypatch
         "epoch-0001.keras",
         "epoch-0003.keras",
     }
+
+
+def test_no_epoch_of_louder_signals_is_the_best(recipe, opened, tmp_path, scored):
+    """Of seven, the first three hold some; until the fourth no patience is lost."""
+    scored(0.9, 0.8, 0.8, 0.6, 0.7, 0.6, 0.6)
+    longer = recipe.vary({"epochs": 7, "patience": 2, "loud": 3.0})
+    trained = train.fit(longer, opened, tmp_path)
+    assert len(trained.history) == 7
+    assert trained.best == 4
+    assert trained.score == 0.7
 
 
 def test_history_and_cost(whole):

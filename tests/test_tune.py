@@ -61,7 +61,7 @@ def test_known_good_settings_come_first_and_the_best_is_taken(opened, url, quick
     assert len(records) == 4
     first = records[0][1]
     assert first.fit.learning_rate == recipe.fit.learning_rate
-    assert first.live.loud == recipe.live.loud
+    assert first.live == recipe.live
     rates = [one.fit.learning_rate for _, one, _ in records]
     assert best.fit.learning_rate == min(rates, key=lambda rate: abs(rate - 0.004))
     assert best.fit.samples == recipe.fit.samples, "the final fit is not shortened"
@@ -87,7 +87,7 @@ def test_hopeless_trials_are_pruned(opened, url, quick):
     table = tune.table(study)
     assert list(table["state"]) == states
     assert table["value"].notna().all()
-    assert {"learning_rate", "loud"} <= set(table)
+    assert {"learning_rate", "dropout"} <= set(table)
     pruned = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
     assert len(pruned) == states.count("pruned")
 
@@ -118,10 +118,22 @@ def test_a_storage_that_does_not_open_is_refused(url):
         tune.storage(url)
 
 
-def test_folders_are_not_eased(opened):
+@pytest.mark.parametrize(
+    ("changes", "eased"),
+    [
+        ({"frontend": "waveform"}, True),
+        ({"frontend": "templates"}, False),
+        ({"frontend": "waveform", "source": "/somewhere"}, False),
+    ],
+)
+def test_only_simulated_signals_that_a_network_has_to_learn_are_eased(changes, eased):
+    tuned = tune.known_good(Recipe().vary(changes).sized())
+    assert ("loud" in tuned) == ("ease" in tuned) == eased
+
+
+def test_a_folders_trials_see_a_share_of_its_windows(opened):
     files = Corpus(opened.asd, None, opened.judged, "hash", "folder", 1000)
     recipe = Recipe().vary({"source": "/somewhere"})
-    assert "loud" not in tune.known_good(recipe)
     assert tune.shortened(recipe, files).fit.samples == int(10 * 1000 * tune.SHARE)
 
 

@@ -1,11 +1,12 @@
 """Batches of whitened windows: live injection, or packed windows with augmentation."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from gwres.errors import within
+from gwres.errors import InputError, within
 from gwres.layers.augment import augment
 from gwres.layers.inject import respond, white
 from gwres.layers.whiten import gain, resampled
@@ -28,7 +29,7 @@ class Live:
     Args:
         batch: windows; live, half are noise, the other half the same noise with a
             signal.
-        loud: how much louder signals are at the start.
+        loud: how much louder signals are at the start; 0 is what suits the front end.
         ease: the share of training after which signals are as loud as they are.
         drop: probability that a detector is missing, each.
         permute: whether a batch's labels are shuffled, so that there is nothing to be
@@ -36,24 +37,40 @@ class Live:
     """
 
     batch: int = 64
-    loud: float = 3.0
+    loud: float = 0.0
     ease: float = 0.4
     drop: float = 0.05
     permute: bool = False
 
     def __post_init__(self):
         within("batch", self.batch, 2, 65_536)
-        within("loud", self.loud, 0.1, 100.0)
+        within("loud", self.loud, 0.0, 100.0)
         within("ease", self.ease, 0.0, 1.0)
         within("drop", self.drop, 0.0, 0.95)
 
 
 def loudness(step, steps, config):
-    """The factor on signals at a step: from `loud` down to 1."""
+    """The factor on signals at a step: from `loud` down to 1.
+
+    Raises:
+        InputError: `loud` is still left to the front end.
+    """
+    if not config.loud:
+        raise InputError("loud must be above 0 here: `Recipe.sized` sets it")
     if not config.ease:
         return 1.0
     done = min(step / (config.ease * steps), 1.0)
     return config.loud + (1.0 - config.loud) * done
+
+
+def eased(epochs, config):
+    """The first epoch, from 0, whose signals are all as loud as they are.
+
+    The last one, if there is none: what is judged before has learned other odds.
+    """
+    if config.loud == 1:
+        return 0
+    return min(math.ceil(config.ease * epochs), epochs - 1)
 
 
 def _present(rng, count, drop):

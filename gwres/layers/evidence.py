@@ -9,14 +9,12 @@ from keras import ops
 from gwres.layers.fitted import Fitted
 from gwres.strain import DETECTORS
 
-TICK = 4  # samples at the whitened rate between the times of H1 and V1
-FINE = 2  # and of L1, whose phase is compared with that of H1
-# By how many of those L1 may come later than H1: light takes 10 ms.
-DELAYS = range(-5, 6)
-REACH = 15  # ticks within the 28 ms from H1 to V1, on both sides
-# The series of SNRs are H1, L1, L1 half a tick later, V1; one of each detector.
-SERIES, EACH = 4, (0, 1, 3)
-LATEST = 60.0  # the largest exponent: exp of it is a float32
+# By how many ticks L1 may be later than H1, and V1: light takes 10 and 28 ms.
+DELAYS, FAR = range(-5, 6), range(-14, 15)
+POOL = 4  # ticks that are one in the map
+# In a quadrature; the product of three detectors' likelihoods, of whose log it leaves
+# at most half the sum of their squared moduli, 75, is a float32.
+LOUDEST = 5.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,14 @@ class Prior:
         spread: (3, n), variance of each quadrature of the SNR in each detector.
         alignment: correlation of L1's complex SNR with H1's, -1 to 1.
         chances: probability of each of `DELAYS`, of sum 1.
+        far: probability of each of `FAR`, of sum 1.
     """
 
     cells: np.ndarray
     spread: np.ndarray
     alignment: float
     chances: np.ndarray
+    far: np.ndarray
 
 
 def couple(spread, alignment):
@@ -67,64 +67,69 @@ def couple(spread, alignment):
     )
 
 
-def pair(hanford, livingston, weights, chances):
-    """Log of the likelihood ratio of H1 and L1, averaged over the delay of L1.
+def pair(hanford, livingston, powers, weights, chances):
+    """Likelihood ratio of H1 and L1, averaged over the delay of L1.
 
     Args:
-        hanford: real and imaginary part of the SNR, (batch, ticks, n), every `TICK`.
-        livingston: the same every `FINE`, (batch, ticks, TICK / FINE, n).
-        weights: as `couple` gives them, each (batch, 1, n).
+        hanford: real and imaginary part of the SNR, (ticks, batch, n) each.
+        livingston: the same.
+        powers: their squared moduli.
+        weights: as `couple` gives them, each (batch, n).
         chances: probability of each of `DELAYS`.
 
     Returns:
-        (batch, ticks, n).
+        (ticks, batch, n), without the factor of H1 alone, and the log of that.
     """
     first, second, cross, determinant = weights
-    ticks, phases = livingston[0].shape[1:3]
-    own = second[:, :, None] * _square(livingston)
-    places = [divmod(delay, phases) for delay in DELAYS]
-    before, after = -places[0][0], places[-1][0]
-    ends = [(0, 0), (before, after), (0, 0)]
-    # Each phase by itself: slices with a stride take five times as long.
-    padded = [
-        [ops.pad(part[:, :, phase], ends) for part in (own, *livingston)]
-        for phase in range(phases)
-    ]
-    real, imaginary = (cross * part for part in hanford)
+    ticks = powers[0].shape[0]
+    ends = [(-DELAYS[0], DELAYS[-1]), (0, 0), (0, 0)]
+    parts = second * powers[1], *livingston
+    own, real, imaginary = (ops.pad(part, ends) for part in parts)
+    along, across = (cross * part for part in hanford)
     likely = 0.0
-    for (tick, phase), chance in zip(places, chances):
-        start = before + tick
-        here = [part[:, start : start + ticks] for part in padded[phase]]
-        exponent = here[0] + real * here[1] + imaginary * here[2]
-        likely += chance * ops.exp(ops.minimum(exponent, LATEST))
-    return first * _square(hanford) - determinant + ops.log(likely)
+    for start, chance in enumerate(chances):
+        here = slice(start, start + ticks)
+        exponent = own[here] + along * real[here] + across * imaginary[here]
+        likely += chance * ops.exp(exponent)
+    return likely, first * powers[0] - determinant
 
 
-def alone(snr, spread):
-    """Log of the likelihood ratio of V1, averaged over its delays after H1.
+def alone(power, spread, arrivals):
+    """Likelihood ratio of V1, averaged over its delay after H1.
 
     What phase it has beside the others depends on the sky too much to be of use.
 
     Args:
-        snr: real and imaginary part, (batch, ticks, n), every `TICK`.
-        spread: (batch, 1, n), zero where it is missing.
+        power: squared modulus of the SNR, (ticks, batch, n).
+        spread: (batch, n), zero where it is missing.
+        arrivals: (ticks, ticks), as `_arrivals` makes it.
 
     Returns:
-        (batch, ticks, n).
+        (ticks, batch, n), times 1 + spread.
     """
-    exponent = spread / (1 + spread) / 2 * _square(snr)
-    likely = ops.exp(ops.minimum(exponent, LATEST))
-    return ops.log(ops.average_pool(likely, REACH, 1, "same") / (1 + spread))
+    likely = ops.exp(spread / (1 + spread) / 2 * power)
+    ticks, _, count = power.shape
+    averaged = ops.matmul(arrivals, ops.reshape(likely, (ticks, -1)))
+    return ops.reshape(averaged, (ticks, -1, count))
 
 
-def _square(snr):
-    real, imaginary = snr
-    return ops.square(real) + ops.square(imaginary)
+def _arrivals(ticks, far):
+    """Probability of each tick in V1 for each in H1, (ticks, ticks)."""
+    chances = np.array([np.eye(ticks, k=delay) for delay in FAR])
+    matrix = np.tensordot(far, chances, 1)
+    # What would arrive outside the map arrives inside.
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def _grouped(x):
+    """(ticks, batch, n) to (ticks / POOL, POOL, batch, n)."""
+    ticks, _, count = x.shape
+    return ops.reshape(x, (ticks // POOL, POOL, -1, count))
 
 
 @keras.saving.register_keras_serializable("gwres")
 class Evidence(Fitted):
-    """Log of prior times likelihood ratio of each time and template, in float32.
+    """Log of prior times likelihood ratio over time and template, in float32.
 
     The log of the sum of their exponentials is the log Bayes factor of a signal.
 
@@ -137,34 +142,58 @@ class Evidence(Fitted):
 
     def build(self, shape):
         """Make the weights."""
-        ticks, count = shape[1], shape[-1] // 2
+        ticks, _, count = shape[0][0]
         self.unset(
-            cells=(ticks, count),
+            cells=(ticks, 1, count),
             spread=(len(DETECTORS), count),
             alignment=(),
             chances=(len(DELAYS),),
+            arrivals=(ticks, ticks),
         )
 
     def fit(self, prior):
         """Take a `Prior`."""
         ticks, count = prior.cells.shape
-        self.set((None, ticks, SERIES, 2 * count), **vars(prior))
+        self.set(
+            [[(ticks, None, count)] * 2] * len(DETECTORS),
+            cells=prior.cells[:, None],
+            spread=prior.spread,
+            alignment=prior.alignment,
+            chances=prior.chances,
+            arrivals=_arrivals(ticks, prior.far),
+        )
 
     def call(self, snr):
-        """(batch, ticks, 4, 2 n), as `Templates` gives it, to (batch, ticks, n)."""
+        """What `Templates` gives to a map of evidence and one of squared SNRs.
+
+        Returns:
+            (batch, ticks / POOL, n), and the highest squared SNR of `POOL` ticks in
+            each detector, (batch, ticks / POOL, n, 3).
+        """
         self.demand("prior: call fit")
-        count = snr.shape[-1] // 2
-        real, imaginary = snr[..., :count], snr[..., count:]
-        present = ops.cast(ops.any(snr != 0, axis=(1, 3)), "float32")
-        spread = ops.take(present, EACH, axis=1)[..., None] * self.spread
-        hanford = real[:, :, 0], imaginary[:, :, 0]
-        livingston = real[:, :, 1:3], imaginary[:, :, 1:3]
-        virgo = real[:, :, 3], imaginary[:, :, 3]
-        weights = couple(spread[:, None, :2], self.alignment)
+        # A missing detector has no SNR at any time.
+        middle = snr[0][0].shape[0] // 2
+        present = [ops.any(real[middle] != 0, axis=1) for real, _ in snr]
+        present = ops.cast(ops.stack(present, 1), "float32")
+        spread = present[..., None] * self.spread
+        hanford, livingston, virgo = (
+            [ops.clip(part, -LOUDEST, LOUDEST) for part in parts] for parts in snr
+        )
+        powers = [
+            ops.square(real) + ops.square(imaginary)
+            for real, imaginary in (hanford, livingston, virgo)
+        ]
+        weights = couple(spread[:, :2], self.alignment)
         chances = [self.chances[place] for place in range(len(DELAYS))]
-        found = pair(hanford, livingston, weights, chances)
-        return found + alone(virgo, spread[:, 2:]) + self.cells
+        likely, outer = pair(hanford, livingston, powers, weights, chances)
+        outer = outer - ops.log(1 + spread[:, 2]) + self.cells
+        likely = likely * alone(powers[2], spread[:, 2], self.arrivals) * ops.exp(outer)
+        cells = ops.log(ops.sum(_grouped(likely), axis=1))
+        power = ops.stack([ops.max(_grouped(each), 1) for each in powers], -1)
+        return ops.transpose(cells, (1, 0, 2)), ops.transpose(power, (1, 0, 2, 3))
 
     def compute_output_shape(self, shape):
-        """(batch, ticks, n)."""
-        return shape[0], shape[1], shape[-1] // 2
+        """(batch, ticks / POOL, n) and (batch, ticks / POOL, n, 3)."""
+        ticks, batch, count = shape[0][0]
+        cells = batch, ticks // POOL, count
+        return cells, (*cells, len(DETECTORS))

@@ -7,21 +7,17 @@ import numpy as np
 from keras import ops
 
 from gwres.errors import InputError
-from gwres.layers.evidence import EACH, FINE, SERIES, TICK
 from gwres.layers.fitted import Fitted
-from gwres.layers.spectrogram import RAYLEIGH
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 COUNT = 64  # templates, in order of chirp mass
-RANK = 32  # waveforms that these are sums of, nearly
+RANK = 40  # waveforms that these are sums of, nearly
 LENGTH, AFTER = 1056, 32  # samples of a template; those after its merger
-TICKS = 104  # times of an SNR, `TICK` samples apart: 0.41 s
-FIRST_S = 1.4453  # of them, after the window's start: mergers of 1.5 to 1.8 s and light
+TICK, TICKS = 2, 176  # samples from one SNR to the next, and SNRs: 0.34 s
+FIRST_S = 1.4795  # of them, after the window's start: mergers of 1.5 to 1.8 s and light
 SHIFTS = range(-16, 17, 2)  # samples by which two templates are moved to match
 # H1 and L1 have one noise curve and so one set of templates; V1 has its own.
-CURVES = (0, 2)
-# Each detector's curve, and its samples between SNRs.
-SEEN = ((0, TICK), (0, FINE), (1, TICK))
+CURVES, CURVE = (0, 2), (0, 0, 1)
 # The convolution takes blocks of samples as channels, which is what fills them.
 FOLD = 16
 
@@ -115,7 +111,7 @@ def _components(rows, chosen):
     return basis, mix * np.sqrt(2) / np.linalg.norm(mix, axis=1, keepdims=True)
 
 
-def snr(x, basis, mix, every):
+def snr(x, basis, mix):
     """SNR of one detector with every template.
 
     z(t) = sum over s of x(s) conj(q(s - t)) with templates q = mix basis, summed over
@@ -124,36 +120,18 @@ def snr(x, basis, mix, every):
     Args:
         x: (batch, blocks, FOLD), whitened samples, from `_reach`.
         basis: (LENGTH, 2 RANK), real parts, then imaginary ones.
-        mix: (2 RANK, 2 COUNT), as `_real` makes it.
-        every: samples between two times.
+        mix: (2, 2 RANK, COUNT), as `_real` makes it.
 
     Returns:
-        (batch, TICKS, TICK / every, 2 COUNT), real parts and then imaginary ones, of
-        unit variance in noise.
+        Real and imaginary part, (TICKS, batch, COUNT) each, of unit variance in noise.
     """
-    starts = range(0, FOLD, every)
+    starts = range(0, FOLD, TICK)
     kernels = [ops.pad(basis, [(start, FOLD - start), (0, 0)]) for start in starts]
     shape = -1, FOLD, len(starts) * 2 * RANK
     kernel = ops.reshape(ops.concatenate(kernels, 1), shape)
     y = ops.conv(x, kernel, 1, "valid")
-    y = ops.reshape(y, (-1, TICKS, TICK // every, 2 * RANK))
-    return ops.matmul(y, mix)
-
-
-def amplitude(snr):
-    """Moduli of SNRs, about zero and of unit variance in noise.
-
-    Args:
-        snr: (batch, TICKS, 4, 2 COUNT), as `Templates` gives it.
-
-    Returns:
-        (batch, TICKS, COUNT, 3), of each detector, every `TICK`.
-    """
-    parts = ops.take(snr, EACH, axis=2)
-    squared = ops.square(parts[..., :COUNT]) + ops.square(parts[..., COUNT:])
-    mean, deviation = RAYLEIGH
-    scaled = (ops.sqrt(squared + 0.01) - mean) / deviation
-    return ops.transpose(scaled, (0, 1, 3, 2))
+    y = ops.transpose(ops.reshape(y, (-1, TICKS, 2 * RANK)), (1, 0, 2))
+    return ops.matmul(y, mix[0]), ops.matmul(y, mix[1])
 
 
 def _reach(whitened):
@@ -167,9 +145,11 @@ def _reach(whitened):
 
 
 def _real(mix):
-    """The complex product with `mix` as a real one, (2 RANK, 2 COUNT), to a sign."""
+    """Products with real and imaginary part of `mix`, (2, 2 RANK, COUNT), to a sign."""
     real, imaginary = mix.real.T, mix.imag.T
-    return np.block([[real, imaginary], [-imaginary, real]])
+    return np.stack(
+        [np.concatenate([real, -imaginary]), np.concatenate([imaginary, real])]
+    )
 
 
 @keras.saving.register_keras_serializable("gwres")
@@ -189,7 +169,7 @@ class Templates(Fitted):
     def build(self, shape):
         """Make the weights."""
         curves = len(CURVES)
-        self.unset(basis=(curves, LENGTH, 2 * RANK), mix=(curves, 2 * RANK, 2 * COUNT))
+        self.unset(basis=(curves, LENGTH, 2 * RANK), mix=(curves, 2, 2 * RANK, COUNT))
 
     def fit(self, designed):
         """Take a `Design`."""
@@ -201,19 +181,18 @@ class Templates(Fitted):
         )
 
     def call(self, whitened):
-        """(batch, 2048, 3) to (batch, 104, 4, 128).
+        """(batch, 2048, 3) to what `snr` gives of H1, L1 and V1.
 
-        Along the third axis `evidence.SERIES`, along the last the real parts and then
-        the imaginary ones.
+        Time comes first: a part of that axis is taken without a copy.
         """
         self.demand("design: call fit")
         x = _reach(whitened)
-        found = [
-            snr(x[:, place], self.basis[curve], self.mix[curve], every)
-            for place, (curve, every) in enumerate(SEEN)
-        ]
-        return ops.concatenate(found, axis=2)
+        return tuple(
+            snr(x[:, place], self.basis[curve], self.mix[curve])
+            for place, curve in enumerate(CURVE)
+        )
 
     def compute_output_shape(self, shape):
-        """(batch, 104, 4, 128)."""
-        return shape[0], TICKS, SERIES, 2 * COUNT
+        """(176, batch, 64), real and imaginary, of three detectors."""
+        each = TICKS, shape[0], COUNT
+        return tuple((each, each) for _ in DETECTORS)

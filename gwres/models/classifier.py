@@ -8,13 +8,14 @@ from keras import layers, ops
 from gwres.errors import among
 from gwres.layers.evidence import Evidence
 from gwres.layers.spectrogram import Spectrogram
-from gwres.layers.templates import Templates, amplitude
+from gwres.layers.templates import Templates
 from gwres.layers.whiten import Whiten
 from gwres.models.resnet import DEPTHS, merged, stem, trunk
 from gwres.strain import DETECTORS, SHAPE, WHITENED_SAMPLES
 
 FOLD = 8  # samples of the waveform that the stem takes as channels of one step
-NOISE = -12.7, 3.5  # mean and deviation of the evidence in a window of noise
+# Mean and deviation, in a window of noise, of the evidence and of the highest SNR.
+NOISE, HIGHEST = (-10.4, 1.34), (1.8, 0.6)
 FRONTENDS = ("templates", "waveform", "spectrogram")
 # Of the first stage: a bottleneck's output is four times as wide, an image's cost
 # more than four times a waveform's.
@@ -64,12 +65,12 @@ def _templates(whitened, config, filters):
     if filters is not None:
         templates.fit(filters.design)
         evidence.fit(filters.prior)
-    snr = templates(whitened)
-    cells = evidence(snr)
+    cells, power = evidence(templates(whitened))
     mean, deviation = NOISE
     # Loud signals are told from noise long before the clip.
     seen = ops.expand_dims(ops.clip((cells - mean) / deviation, -4.0, 8.0), -1)
-    x = layers.Concatenate()([amplitude(snr), seen])
+    mean, deviation = HIGHEST
+    x = layers.Concatenate()([(ops.sqrt(power + 0.01) - mean) / deviation, seen])
     bayes = ops.logsumexp(cells, axis=(1, 2))[:, None]
     beside = ops.clip(bayes / 4, -2.0, 4.0)
     # The logit begins as the log Bayes factor, and the network learns what it lacks.

@@ -6,7 +6,7 @@ import pytest
 from gwres import cache
 from gwres.data.corpus import Data, corpus
 from gwres.data.g2net import folder
-from gwres.data.pipeline import Live, loudness
+from gwres.data.pipeline import Live, eased, loudness
 from gwres.errors import InputError
 
 SMALL = {"bank": 48, "judged": 40, "psd_windows": 40}
@@ -29,7 +29,7 @@ def taken(dataset):
 @pytest.mark.parametrize("kind", ["live", "packed"])
 def test_batches_go_on_exactly_where_they_stopped(kind, request):
     opened = request.getfixturevalue(kind)
-    settings = Live(batch=16)
+    settings = Live(batch=16, loud=1.0)
     whole = taken(opened.batches(settings, 5, 6))
     rest = taken(opened.batches(settings, 5, 6, first=4))
     assert len(whole) == 6
@@ -43,9 +43,9 @@ def test_batches_go_on_exactly_where_they_stopped(kind, request):
 @pytest.mark.parametrize("kind", ["live", "packed"])
 def test_permuted_labels_leave_the_windows_as_they_are(kind, request):
     opened = request.getfixturevalue(kind)
-    plain = taken(opened.batches(Live(batch=16), 5, 6))
-    permuted = taken(opened.batches(Live(batch=16, permute=True), 5, 6))
-    again = taken(opened.batches(Live(batch=16, permute=True), 5, 6, first=3))
+    plain = taken(opened.batches(Live(batch=16, loud=1.0), 5, 6))
+    permuted = taken(opened.batches(Live(batch=16, loud=1.0, permute=True), 5, 6))
+    again = taken(opened.batches(Live(batch=16, loud=1.0, permute=True), 5, 6, first=3))
     for (x, y), (same, told) in zip(plain, permuted, strict=True):
         np.testing.assert_array_equal(x, same)
         assert told.sum() == y.sum()
@@ -56,7 +56,7 @@ def test_permuted_labels_leave_the_windows_as_they_are(kind, request):
 
 
 def test_live_pairs_share_their_noise(live):
-    x, y = taken(live.batches(Live(batch=32, drop=0.0), 1, 1))[0]
+    x, y = taken(live.batches(Live(batch=32, loud=3.0, drop=0.0), 1, 1))[0]
     assert x.shape == (32, 2048, 3)
     assert y[:16].all()
     assert not y[16:].any()
@@ -70,7 +70,7 @@ def test_live_pairs_share_their_noise(live):
 
 
 def test_live_detectors_are_dropped_alike_in_both_of_a_pair(live):
-    x, _ = taken(live.batches(Live(batch=64, drop=0.5), 1, 1))[0]
+    x, _ = taken(live.batches(Live(batch=64, loud=3.0, drop=0.5), 1, 1))[0]
     silent = ~x.any(axis=1)
     assert (silent[:32] == silent[32:]).all()
     assert 0.2 < silent.mean() < 0.6
@@ -81,7 +81,21 @@ def test_loudness_eases_to_one():
     settings = Live(loud=3.0, ease=0.4)
     factors = [loudness(step, 100, settings) for step in (0, 20, 40, 99)]
     assert factors == pytest.approx([3.0, 2.0, 1.0, 1.0])
-    assert loudness(0, 100, Live(ease=0.0)) == 1.0
+    assert loudness(0, 100, Live(loud=3.0, ease=0.0)) == 1.0
+    with pytest.raises(InputError, match="Recipe.sized"):
+        loudness(0, 100, Live())
+
+
+@pytest.mark.parametrize(
+    ("loud", "ease", "epochs", "first"),
+    [(1.0, 0.4, 12, 0), (3.0, 0.4, 12, 5), (3.0, 0.5, 12, 6), (3.0, 1.0, 3, 2)],
+)
+def test_the_best_epoch_is_one_of_signals_as_they_are(loud, ease, epochs, first):
+    settings = Live(loud=loud, ease=ease)
+    assert eased(epochs, settings) == first
+    steps = 5 * epochs
+    if ease < 1:
+        assert loudness(5 * first, steps, settings) == 1.0
 
 
 def test_every_packed_window_comes_once_an_epoch(packed):
