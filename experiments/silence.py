@@ -1,0 +1,92 @@
+"""Does anything but the signal tell the holdout's signals from its noise?
+
+    mlflow run . -e experiment -P name=silence
+    python -m experiments.silence classifier.keras    # of a run's model, not trained
+
+The front end `templates` knows signals before any training, so that shuffled labels,
+the experiment `leakage`, leave it what it finds. Here the labels stay and the signals
+go: the holdout is made again with the same draws, but with its binaries a million times
+farther away. What a classifier then tells apart it does not tell by the signal.
+Time: about 3 core-minutes. Result: README.md.
+"""
+
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+
+from gwres import jobs, metrics, standings, train
+from gwres.data.corpus import JUDGED_SEED, Data, corpus
+from gwres.experiment import SMOKE, Measured
+from gwres.recipe import Recipe
+from gwres.simulate import dataset
+from gwres.simulate.population import population
+
+BASE = {"depth": 18, "samples": 25_600, "epochs": 2}
+FARTHER = 1e6
+
+
+def measure(smoke=False):
+    """Train, then judge with the signals and without."""
+    recipe = Recipe().vary(BASE | (SMOKE if smoke else {}))
+    opened = corpus(recipe.data)
+    with jobs.workplace({"silence": recipe.flat(), "data": opened.name}) as folder:
+        model = train.fit(recipe, opened, folder).classifier
+    return judge(model, recipe.data)
+
+
+def judge(model, data):
+    """Compare a classifier on the holdout with itself on the silent one.
+
+    Args:
+        model: a classifier.
+        data: a `Data` of simulated windows.
+
+    Returns:
+        `Measured`.
+
+    Raises:
+        ValueError: the silent holdout is not the same but for its signals.
+    """
+    heard = corpus(data).judged["holdout"]
+    drawn = population(data.population)
+    far = tuple(FARTHER * distance for distance in drawn.distance_mpc)
+    source = dataset.Source(replace(drawn, distance_mpc=far), JUDGED_SEED, "holdout")
+    folder = dataset.fixed(source, data.judged)
+    silent = pd.read_parquet(folder / "truth.parquet").rename(
+        columns={"target": "label"}
+    )
+    strain = np.load(folder / "strain.npy", mmap_mode="r")
+    quiet = heard.table["label"].to_numpy() == 0
+    first = int(np.argmax(quiet))
+    if (silent["label"] != heard.table["label"]).any() or (
+        strain[first] != heard.read(first, first + 1)[0]
+    ).any():
+        raise ValueError("expected the holdout's labels and noise, received others")
+
+    windows = replace(
+        heard, table=silent, read=lambda start, stop: strain[start:stop].copy()
+    )
+    rows = []
+    for name, judged in (("holdout", heard), ("its signals taken out", windows)):
+        table = train.score(model, judged)
+        area = metrics.roc_auc(table["label"], table["logit"])
+        rows.append(
+            {
+                "name": name,
+                "median_snr": table.loc[table["label"] == 1, "network_snr"].median(),
+                "roc_auc": area.value,
+                "roc_auc_low": area.low,
+                "roc_auc_high": area.high,
+            }
+        )
+    areas = {f"{row['name']}/roc_auc": row["roc_auc"] for row in rows}
+    return Measured(pd.DataFrame(rows), areas)
+
+
+if __name__ == "__main__":
+    trained = keras.models.load_model(sys.argv[1])
+    found = judge(trained, Data())
+    sys.stdout.write(standings.markdown(standings.readable(found.table)) + "\n")
