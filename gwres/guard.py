@@ -84,7 +84,7 @@ def fault(headers):
 
 
 def numbers(data, schema, *, plain):
-    """JSON as MLflow hands it on, if every number in it is written as one.
+    """JSON as MLflow hands it on, if its numbers are numbers and its windows few.
 
     Args:
         data: dict of MLflow's name for a format to lists and objects.
@@ -92,12 +92,36 @@ def numbers(data, schema, *, plain):
         plain: MLflow's own function of the two.
 
     Raises:
-        Refused: there is a string among them, which MLflow would take for a number.
+        Refused: more than `WINDOWS` windows, whose numbers may be short enough for
+            `BYTES`; or a string, which MLflow would take for a number.
     """
+    count = _count(data)
+    if count > WINDOWS:
+        raise _many(count)
     found = _text(data)
     if found is not None:
         raise Refused(400, f"expected numbers; received the text {found[:40]!r}")
     return plain(data, schema)
+
+
+def _count(data):
+    """Rows of the longest table in JSON: of lists, of columns, or of records."""
+    tables = [data, *(value for value in data.values() if isinstance(value, dict))]
+    columns = [column for table in tables for column in table.values()]
+    rows = (list, dict)
+    return max(
+        (
+            len(column)
+            for column in columns
+            if isinstance(column, list) and column and isinstance(column[0], rows)
+        ),
+        default=0,
+    )
+
+
+def _many(count):
+    message = f"expected at most {WINDOWS:,} windows in a request, received {count:,}"
+    return Refused(413, message)
 
 
 def _text(value):
@@ -128,11 +152,7 @@ def strain(body):
     try:
         file = pq.ParquetFile(pa.BufferReader(body))
         if file.metadata.num_rows > WINDOWS:
-            raise Refused(
-                413,
-                f"expected at most {WINDOWS:,} windows in a request, received "
-                f"{file.metadata.num_rows:,}",
-            )
+            raise _many(file.metadata.num_rows)
         # One thread, for the cores are at work on the batch before.
         table = file.read(use_threads=False)
     except (*UNREADABLE, pa.ArrowException, OSError) as error:

@@ -57,8 +57,13 @@ def run(name):
         try:
             yield active
         except BaseException as error:
-            mlflow.set_tag("gwres.error", f"{type(error).__name__}: {error}"[:5000])
+            mlflow.set_tag("gwres.error", reason(error))
             raise
+
+
+def reason(error):
+    """What a tag says of an error."""
+    return f"{type(error).__name__}: {error}"[:LONGEST]
 
 
 def _call(name):
@@ -214,7 +219,7 @@ def note(text):
     log.warning("%s", text)
     before = mlflow.get_run(mlflow.active_run().info.run_id).data.tags
     notes = [before["gwres.note"]] if "gwres.note" in before else []
-    mlflow.set_tag("gwres.note", "; ".join([*notes, text])[:5000])
+    mlflow.set_tag("gwres.note", "; ".join([*notes, text])[:LONGEST])
 
 
 @contextmanager

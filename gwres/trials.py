@@ -32,7 +32,7 @@ class Trial:
         """End the run: a pruned trial is finished, a failed one failed."""
         if error is not None and self.state != "pruned":
             self.state = "failed"
-            mlflow.set_tag("gwres.error", f"{kind.__name__}: {error}"[:5000])
+            mlflow.set_tag("gwres.error", tracking.reason(error))
         text = notes.trial(self.number, self.state, self.settings, self.scores)
         tracking.described(text, {"gwres.state": self.state, "gwres.entry": "trial"})
         mlflow.end_run("FAILED" if self.state == "failed" else "FINISHED")

@@ -54,7 +54,8 @@ CHARTS = (
 )
 FIRST = ("0", "attributes.`Run Name`", "runDateAndNestInfo")  # MLflow's own
 VIEW = {
-    "searchFilter": "",
+    # A study's trials stand below the run that they were made for.
+    "searchFilter": "tags.`gwres.entry` != 'trial'",
     "orderByKey": "metrics.`holdout/roc_auc`",
     "orderByAsc": False,
     "startTime": "ALL",

@@ -123,6 +123,22 @@ def test_a_second_column_is_left_to_mlflow():
     assert guard.strain(written(table)) is None
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        lambda rows: {"inputs": rows},
+        lambda rows: {"inputs": {"strain": rows}},
+        lambda rows: {"dataframe_split": {"columns": ["strain"], "data": rows}},
+        lambda rows: {"dataframe_records": [{"strain": row} for row in rows]},
+    ],
+)
+def test_json_is_refused_by_its_count_however_short_it_is(table):
+    assert guard.numbers(table([[0]] * 1024), None, plain=lambda *_: "read") == "read"
+    with pytest.raises(guard.Refused, match="at most 1,024 .*received 1,025") as error:
+        guard.numbers(table([[0]] * 1025), None, plain=None)
+    assert error.value.status == 413
+
+
 def test_parquet_is_refused_by_its_count_before_it_is_unfolded():
     """Equal windows compress to a file that no limit of bytes stops."""
     numbers = pa.repeat(pa.scalar(1e-21, pa.float32()), 1025 * FLAT[0].size)

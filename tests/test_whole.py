@@ -240,6 +240,8 @@ def test_bad_requests_are_refused_and_the_server_goes_on(server, windows):
     refused(400, "finite strain", client.parquet(broken), client.PARQUET)
     many = client.parquet(np.repeat(one, 1025, axis=0))
     refused(413, "at most 1,024 windows in a request", many, client.PARQUET)
+    short = b'{"inputs": [' + b",".join([b"[" + b"0," * 9 + b"0]"] * 1025) + b"]}"
+    refused(413, "at most 1,024 windows in a request, received 1,025", short)
     more = client.parquet(np.broadcast_to(one.astype("f4"), (10_000, 3, 4096)))
     refused(413, "at most 134,217,728 bytes; received 491", more, client.PARQUET)
     answer = client.score(one, server)["logit"][0]
