@@ -4,9 +4,13 @@ import ast
 
 import pytest
 
+from experiments import silence
 from gwres import experiment
+from gwres.data.corpus import Data
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, Member
+from gwres.models.classifier import classifier, network
+from gwres.models.resnet import ResNet
 from gwres.recipe import Recipe
 
 NAMES = experiment.names()
@@ -67,3 +71,16 @@ def test_unknown_and_missing_experiments(tmp_path, monkeypatch):
     (tmp_path / "helper.py").write_text("def other():\n    pass\n")
     with pytest.raises(InputError, match="must hold experiments; found none"):
         experiment.load("depths")
+
+
+def test_silence_takes_out_the_signals_and_nothing_else(designed, fitted, monkeypatch):
+    model = classifier(network(ResNet(16, width=4), "templates", designed), fitted)
+    data = Data(bank=48, judged=400, psd_windows=40)
+    rows = silence.judge(model, data).table.to_dict("records")
+    heard, silent = rows
+    assert heard["roc_auc_low"] > 0.7
+    assert silent["roc_auc_low"] < 0.5 < silent["roc_auc_high"]
+    assert silent["median_snr"] == pytest.approx(1e-6 * heard["median_snr"])
+    monkeypatch.setattr(silence, "JUDGED_SEED", 99)
+    with pytest.raises(ValueError, match="holdout's labels and noise, received other"):
+        silence.judge(model, data)
