@@ -1,13 +1,15 @@
-"""Several classifiers as one: whitened once, their logits joined by plain numbers."""
+"""Several classifiers as one: measured once, their logits joined by plain numbers."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 from keras import ops
 
 from gwres.errors import InputError
+from gwres.layers.fitted import Fitted
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ ALONE = Stack("average", (1.0,), 0.0, 0.0)
 
 
 def joined(classifiers):
-    """One function for several classifiers that whitens no strain twice.
+    """One function for several classifiers that measures nothing twice.
+
+    Those whose whitening, or templates and evidence, have the same weights share them.
 
     Args:
         classifiers: keras.Models as `classifier.classifier` makes them.
@@ -70,19 +74,39 @@ def joined(classifiers):
     Returns:
         Function of strain (batch, 3, 4096) to logits (batch, members).
     """
-    whitenings, members = [], []
+    parts, chains = [], []
     for model in classifiers:
-        layer = model.get_layer("whiten")
-        asd = np.asarray(layer.asd)
-        same = [i for i, w in enumerate(whitenings) if np.array_equal(w.asd, asd)]
-        if not same:
-            same = [len(whitenings)]
-            whitenings.append(layer)
-        members.append((same[0], model.layers[-1]))
+        before, front, trunk = None, *_split(model.layers[-1])
+        for part in filter(None, (model.get_layer("whiten"), front)):
+            before = _place(parts, part, before)
+        chains.append((before, trunk))
 
     def logits(strain):
-        whitened = [whitening(strain) for whitening in whitenings]
-        each = [network(whitened[i], training=False) for i, network in members]
+        known = []
+        for part, before in parts:
+            known.append(part(strain if before is None else known[before]))
+        each = [trunk(known[last], training=False) for last, trunk in chains]
         return ops.concatenate(each, axis=1)
 
     return logits
+
+
+def _split(network):
+    """A network's measured part, or None, and what is learned."""
+    measured = [layer for layer in network.layers if isinstance(layer, Fitted)]
+    if not measured:
+        return None, network
+    known = measured[-1].output
+    return keras.Model(network.input, known), keras.Model(known, network.output)
+
+
+def _place(parts, part, before):
+    """Where in a list of (part, place of the one before it) the same stands."""
+    weights = part.get_weights()
+    for place, (other, earlier) in enumerate(parts):
+        found = other.get_weights()
+        same = earlier == before and len(found) == len(weights)
+        if same and all(map(np.array_equal, found, weights)):
+            return place
+    parts.append((part, before))
+    return len(parts) - 1

@@ -1,10 +1,16 @@
 """Several classifiers as one answer what each alone answers."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from keras import ops
 
 from gwres.errors import InputError
+from gwres.filters import Filters
+from gwres.layers.evidence import Evidence
+from gwres.layers.templates import Templates
 from gwres.layers.whiten import Whiten
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
@@ -13,34 +19,50 @@ from tests.contract import awake, close
 
 
 @pytest.fixture(scope="module")
-def three(fitted):
-    """Two front ends behind one ASD, and a third network behind another."""
+def several(fitted, designed):
+    """Three front ends behind one ASD, of one twice and once with other templates."""
     small = ResNet(16, width=2)
-    return [
-        classifier(awake(network(small, "waveform")), fitted),
-        classifier(awake(network(small, "spectrogram")), fitted),
-        classifier(awake(network(small, "waveform")), 1.1 * fitted),
-    ]
+    prior = replace(designed.prior, alignment=0.0)
+    made = {
+        "waveform": network(small, "waveform"),
+        "spectrogram": network(small, "spectrogram"),
+        "templates": network(small, "templates", designed),
+        "again": network(ResNet(18, width=2), "templates", designed),
+        "other prior": network(small, "templates", Filters(designed.design, prior)),
+    }
+    models = {name: classifier(awake(one), fitted) for name, one in made.items()}
+    louder = classifier(awake(network(small, "waveform")), 1.1 * fitted)
+    return models | {"other ASD": louder}
 
 
-def test_joined_answers_as_each_alone_and_whitens_once_for_each_asd(
-    three, windows, monkeypatch
-):
+def test_joined_answers_as_each_alone_and_measures_once(several, windows, monkeypatch):
     strain = windows[:4].astype(np.float32)
     strain[1, 2] = 0
-    alone = [ops.convert_to_numpy(model(strain))[:, 0] for model in three]
-    calls, call = [], Whiten.call
+    models = list(several.values())
+    alone = [ops.convert_to_numpy(model(strain))[:, 0] for model in models]
+    calls = Counter()
 
-    def counted(layer, inputs):
-        calls.append(layer)
-        return call(layer, inputs)
+    def count(kind):
+        call = kind.call
 
-    monkeypatch.setattr(Whiten, "call", counted)
-    found = ops.convert_to_numpy(joined(three)(strain))
-    assert len(calls) == 2
+        def counted(layer, inputs):
+            calls[kind] += 1
+            return call(layer, inputs)
+
+        monkeypatch.setattr(kind, "call", counted)
+
+    for kind in (Whiten, Templates, Evidence):
+        count(kind)
+    together = joined(models)
+    calls.clear()
+    found = ops.convert_to_numpy(together(strain))
+    assert calls == {Whiten: 2, Templates: 2, Evidence: 2}
     close(found, np.stack(alone, axis=1), 1e-5)
-    # Shown to fail: the third, behind the first's whitening, answers otherwise.
-    assert np.abs(found[:, 0] - found[:, 2]).max() > 1e-4
+    # Shown to fail: behind another's whitening or with its prior it answers otherwise.
+    place = list(several).index
+    for one, other in (("waveform", "other ASD"), ("templates", "other prior")):
+        apart = found[:, place(one)] - found[:, place(other)]
+        assert np.abs(apart).max() > 1e-4
 
 
 def test_a_stack_is_a_weighted_sum():
