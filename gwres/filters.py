@@ -24,6 +24,7 @@ from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import WHITENED_RATE
 
 CANDIDATES = 800  # of which the templates are chosen
+LAYOUT = [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3]  # what they depend on besides
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def filters(population, asd, count=CANDIDATES):
         "population": asdict(population),
         "asd": fingerprint(asd),
         "count": count,
-        "layout": [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3],
+        "layout": LAYOUT,
     }
 
     def make(folder):

@@ -33,14 +33,14 @@ def judge(models, data, split="holdout", statistic="marginal"):
         models: list of what `versions.pin` takes, or `FILTER`.
         data: a `Data`.
         split: one of `corpus.JUDGED`.
-        statistic: of the matched filter, one of `matched_filter.STATISTICS`.
+        statistic: of the matched filter, one of `matched_filter.NAMES`.
 
     Raises:
         InputError: no such model, split or statistic, one model named twice, or data
             that has no labels or too few windows.
     """
     among("split", split, JUDGED)
-    among("statistic", statistic, matched_filter.STATISTICS)
+    among("statistic", statistic, matched_filter.NAMES)
     names = [name if name == FILTER else versions.pin(name) for name in models]
     if not names or len(set(names)) < len(names):
         raise InputError(

@@ -10,6 +10,9 @@ from scipy.ndimage import convolve1d, maximum_filter1d
 
 from gwres import cache
 from gwres.errors import InputError, among
+from gwres.filters import LAYOUT, filters
+from gwres.layers.evidence import Evidence
+from gwres.layers.templates import Templates
 from gwres.layers.whiten import FREQUENCIES, fade, fingerprint, gain, resampled, whiten
 from gwres.progress import progress
 from gwres.simulate.detectors import ORIENTATION
@@ -170,7 +173,36 @@ def marginal(squares, spread):
     return float(peak + np.log(np.exp(total - peak).mean()))
 
 
+# Of the squared SNRs of detectors that are taken apart.
 STATISTICS = {"marginal": marginal, "coincident": coincident}
+# And of H1 and L1 in phase: what the front end `templates` knows untrained.
+NAMES = (*STATISTICS, "coherent")
+
+
+def _apart(statistic, population, asd):
+    """Function of whitened windows and which detectors they have to their scores."""
+    known = bank(templates(population, TEMPLATES), asd, population)
+
+    def judged(white, present):
+        for window, there in zip(white, present):
+            blocks = [z.real**2 + z.imag**2 for z in snr(window, known)]
+            yield STATISTICS[statistic](np.hstack(blocks), known.spread * there)
+
+    return judged
+
+
+def _coherent(population, asd):
+    """The same for the log Bayes factor of `layers.evidence`."""
+    known = filters(population, asd)
+    series, evidence = Templates(dtype="float32"), Evidence()
+    series.fit(known.design)
+    evidence.fit(known.prior)
+
+    def judged(white, present):
+        cells, _ = evidence(series(white))
+        return ops.convert_to_numpy(ops.logsumexp(cells, axis=(1, 2))).tolist()
+
+    return judged
 
 
 def score(windows, asd, population, statistic="marginal", threads=2):
@@ -182,7 +214,7 @@ def score(windows, asd, population, statistic="marginal", threads=2):
             Rows of zeros, detectors that are missing, add nothing.
         asd: as `whiten.fit_asd` gives it, float (3, 2049).
         population: a `Population`: the templates, the merger times and the distances.
-        statistic: one of `STATISTICS`.
+        statistic: one of `NAMES`.
         threads: windows are spread over as many.
 
     Returns:
@@ -191,7 +223,7 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     Raises:
         InputError: a wrong shape, or no such statistic.
     """
-    among("statistic", statistic, STATISTICS)
+    among("statistic", statistic, NAMES)
     if tuple(windows.shape[1:]) != SHAPE:
         raise InputError(
             f"windows: expected shape (n, 3, 4096), received {windows.shape}"
@@ -200,18 +232,16 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     if np.shape(asd) != expected:
         raise InputError(f"asd: expected shape {expected}, received {np.shape(asd)}")
     count = len(windows)
-    filters = bank(templates(population, TEMPLATES), asd, population)
     gains = gain(asd, FREQUENCIES)
+    if statistic == "coherent":
+        judged = _coherent(population, asd)
+    else:
+        judged = _apart(statistic, population, asd)
 
     def chunk(start):
         strain = np.asarray(windows[start : start + CHUNK])
         white = ops.convert_to_numpy(whiten(strain, gains))
-        spreads = filters.spread * strain.any(axis=-1)
-        scores = []
-        for window, spread in zip(white, spreads):
-            blocks = [z.real**2 + z.imag**2 for z in snr(window, filters)]
-            scores.append(STATISTICS[statistic](np.hstack(blocks), spread))
-        return scores
+        return list(judged(white, strain.any(axis=-1)))
 
     starts = range(0, count, CHUNK)
     with ThreadPoolExecutor(threads) as pool:
@@ -242,7 +272,7 @@ def baseline(made_from, windows, asd, population, statistic="marginal"):
         "population": asdict(population),
         "statistic": statistic,
         "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
-        "layout": 1,
+        "layout": LAYOUT if statistic == "coherent" else 1,
     }
 
     def make(folder):

@@ -5,8 +5,11 @@ from sklearn.metrics import roc_auc_score
 
 from gwres import matched_filter
 from gwres.errors import InputError
+from gwres.filters import filters as filters_of
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.matched_filter import Bank, coincident, marginal, score
+from gwres.models.classifier import classifier, network
+from gwres.models.resnet import ResNet
 from gwres.simulate.dataset import Source, optimal_snr
 from gwres.simulate.noise import noise
 from gwres.simulate.population import population
@@ -190,7 +193,7 @@ def simulated():
     return Source(G2NET, 5, "test").windows(0, 300)
 
 
-@pytest.mark.parametrize("statistic", ["marginal", "coincident"])
+@pytest.mark.parametrize("statistic", matched_filter.NAMES)
 def test_auc_is_the_classical_one(simulated, curve, statistic):
     strain, labels = simulated[0], simulated[1]["target"].to_numpy()
     scores = score(strain, curve, G2NET, statistic)
@@ -218,6 +221,16 @@ def test_a_missing_detector_adds_nothing(simulated, curve, statistic):
         expected = matched_filter.STATISTICS[statistic](two, spread)
         assert found == pytest.approx(expected, rel=1e-6)
     assert not np.allclose(without, score(simulated[0][:4], curve, G2NET, statistic))
+
+
+def test_coherent_is_what_a_network_begins_with(simulated, curve):
+    strain = simulated[0][:40].astype(np.float32)
+    strain[1, 1] = 0
+    untrained = network(ResNet(16, width=2), "templates", filters_of(G2NET, curve))
+    expected = classifier(untrained, curve).predict_on_batch(strain)[:, 0]
+    assert score(strain, curve, G2NET, "coherent") == pytest.approx(expected, rel=1e-4)
+    apart = score(strain, curve, G2NET)
+    assert 0.5 < np.corrcoef(apart, expected)[0, 1] < 0.9999
 
 
 def test_nothing_at_all_is_evidence_of_nothing(curve):
@@ -258,7 +271,8 @@ def test_the_baseline_is_computed_once(monkeypatch, curve):
     matched_filter.baseline(made_from, windows, curve * 1.01, G2NET)
     matched_filter.baseline(made_from, windows, curve, loud)
     matched_filter.baseline(made_from, windows, curve, G2NET, "coincident")
-    assert len(calls) == 5
+    matched_filter.baseline(made_from, windows, curve, G2NET, "coherent")
+    assert len(calls) == 6
     with pytest.raises(InputError, match="expected the 7 windows .* received 6"):
         matched_filter.baseline(made_from, windows[:6], curve, G2NET)
 
@@ -266,7 +280,7 @@ def test_the_baseline_is_computed_once(monkeypatch, curve):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"statistic": "chi"}, "statistic must be one of marginal, coincident; .* chi"),
+        ({"statistic": "chi"}, "one of marginal, coincident, coherent; .* chi"),
         ({"windows": np.zeros((2, 3, 4000))}, r"expected shape \(n, 3, 4096\)"),
         ({"windows": np.zeros((3, 4096))}, r"received \(3, 4096\)"),
         ({"asd": np.ones((3, 2048))}, r"asd: expected shape \(3, 2049\), received"),
