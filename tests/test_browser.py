@@ -1,7 +1,4 @@
-"""What people see: a store with six runs, served by MLflow, in a real browser.
-
-`GWRES_SCREENSHOTS=docs pytest tests/test_browser.py` writes the pictures of the README.
-"""
+"""What people see: a store with six runs, served by MLflow, in a real browser."""
 
 import json
 import os
@@ -9,7 +6,6 @@ import shlex
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -328,9 +324,8 @@ def test_a_comparison_shows_its_differences(served, browser):
 def test_the_readmes_pictures_are_taken(served, tmp_path):
     """Of an experiment of a server, by the README's command."""
     address, _, _ = served
-    folder = Path(os.environ.get("GWRES_SCREENSHOTS", tmp_path)).resolve()
     words = shlex.split(readme.line("python -m tests.pictures docs "))[1:]
-    words[words.index("docs")] = str(folder)
+    words[words.index("docs")] = str(tmp_path)
     subprocess.run(
         [sys.executable, *words],
         env=os.environ | {"MLFLOW_TRACKING_URI": address},
@@ -338,7 +333,7 @@ def test_the_readmes_pictures_are_taken(served, tmp_path):
         check=True,
     )
     for name in ("runs", "charts", "run", "champion"):
-        assert np.ptp(imread(folder / f"{name}.png")[:, :, :3]) > 0.5
+        assert np.ptp(imread(tmp_path / f"{name}.png")[:, :, :3]) > 0.5
 
 
 def test_an_empty_chart_is_found(served, browser):
