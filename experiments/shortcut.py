@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres import jobs, metrics, standings, train
-from gwres.data.corpus import Data, corpus
+from gwres import jobs, metrics, standings
+from gwres.data.corpus import Data
 from gwres.data.pipeline import START
 from gwres.experiment import SMOKE, Measured
 from gwres.layers.inject import respond, white
@@ -39,9 +39,7 @@ CHUNK = 250
 def measure(smoke=False):
     """Train, score the windows by both ways, compare."""
     recipe = Recipe().vary(BASE | (SMOKE if smoke else {}))
-    opened = corpus(recipe.data)
-    with jobs.workplace({"shortcut": recipe.flat(), "data": opened.name}) as folder:
-        model = train.fit(recipe, opened, folder).classifier
+    model = jobs.classifier("shortcut", recipe)
     drawn = population(recipe.data.population)
     return judge(model, drawn, 64 if smoke else SIGNALS)
 

@@ -18,10 +18,9 @@ import numpy as np
 import pandas as pd
 
 from gwres import jobs, metrics, standings, train
-from gwres.data.corpus import JUDGED_SEED, Data, corpus
+from gwres.data.corpus import Data, corpus, fixed
 from gwres.experiment import SMOKE, Measured
 from gwres.recipe import Recipe
-from gwres.simulate import dataset
 from gwres.simulate.population import population
 
 BASE = {"depth": 18, "samples": 25_600, "epochs": 2}
@@ -31,10 +30,7 @@ FARTHER = 1e6
 def measure(smoke=False):
     """Train, then judge with the signals and without."""
     recipe = Recipe().vary(BASE | (SMOKE if smoke else {}))
-    opened = corpus(recipe.data)
-    with jobs.workplace({"silence": recipe.flat(), "data": opened.name}) as folder:
-        model = train.fit(recipe, opened, folder).classifier
-    return judge(model, recipe.data)
+    return judge(jobs.classifier("silence", recipe), recipe.data)
 
 
 def judge(model, data):
@@ -53,24 +49,15 @@ def judge(model, data):
     heard = corpus(data).judged["holdout"]
     drawn = population(data.population)
     far = tuple(FARTHER * distance for distance in drawn.distance_mpc)
-    source = dataset.Source(replace(drawn, distance_mpc=far), JUDGED_SEED, "holdout")
-    folder = dataset.fixed(source, data.judged)
-    silent = pd.read_parquet(folder / "truth.parquet").rename(
-        columns={"target": "label"}
-    )
-    strain = np.load(folder / "strain.npy", mmap_mode="r")
-    quiet = heard.table["label"].to_numpy() == 0
-    first = int(np.argmax(quiet))
-    if (silent["label"] != heard.table["label"]).any() or (
-        strain[first] != heard.read(first, first + 1)[0]
-    ).any():
+    silent = fixed(replace(drawn, distance_mpc=far), "holdout", data.judged)
+    labels = heard.table["label"]
+    quiet = int(np.argmax(labels == 0))
+    noise = [windows.read(quiet, quiet + 1) for windows in (heard, silent)]
+    if (silent.table["label"] != labels).any() or (noise[0] != noise[1]).any():
         raise ValueError("expected the holdout's labels and noise, received others")
 
-    windows = replace(
-        heard, table=silent, read=lambda start, stop: strain[start:stop].copy()
-    )
     rows = []
-    for name, judged in (("holdout", heard), ("its signals taken out", windows)):
+    for name, judged in (("holdout", heard), ("its signals taken out", silent)):
         table = train.score(model, judged)
         area = metrics.roc_auc(table["label"], table["logit"])
         rows.append(

@@ -159,6 +159,18 @@ def _judge(recipe, opened, trained, out, tuned):
     return [*_told(metrics, rows), *closing.lines(rows > 0)]
 
 
+def classifier(purpose, recipe):
+    """A trained classifier, of no run, for an experiment to measure; resumes.
+
+    Args:
+        purpose: keeps the checkpoints of one recipe's uses apart.
+        recipe: a `Recipe`.
+    """
+    opened = corpus(recipe.data)
+    with workplace({purpose: recipe.flat(), "data": opened.name}) as folder:
+        return train.fit(recipe, opened, folder).classifier
+
+
 def baseline(opened, data, split="holdout", statistic="marginal"):
     """A split scored by the matched filter: predictions of the same rows."""
     windows = opened.judged[split]

@@ -139,7 +139,7 @@ def corpus(data):
 
 def _simulated(data):
     drawn = population(data.population)
-    judged = {name: _fixed(drawn, name, data.judged) for name in JUDGED}
+    judged = {name: fixed(drawn, name, data.judged) for name in JUDGED}
     rng = np.random.default_rng(PSD_SEED)
     asd = fit_asd(noise(rng, 1)[0] for _ in range(data.psd_windows))
 
@@ -157,7 +157,17 @@ def _simulated(data):
     return Corpus(asd, batches, judged, split_hash(rows), name, None)
 
 
-def _fixed(drawn, name, count):
+def fixed(drawn, name, count):
+    """A judged split of a simulated population, made once and cached.
+
+    Args:
+        drawn: a `Population`.
+        name: of the split.
+        count: of windows.
+
+    Returns:
+        `Windows`.
+    """
     source = dataset.Source(drawn, JUDGED_SEED, name)
     folder = dataset.fixed(source, count)
     table = pd.read_parquet(folder / "truth.parquet")

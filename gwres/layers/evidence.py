@@ -105,12 +105,12 @@ def alone(power, spread, arrivals):
         arrivals: (ticks, ticks), as `_arrivals` makes it.
 
     Returns:
-        (ticks, batch, n), times 1 + spread.
+        (ticks, batch, n).
     """
     likely = ops.exp(spread / (1 + spread) / 2 * power)
     ticks, _, count = power.shape
     averaged = ops.matmul(arrivals, ops.reshape(likely, (ticks, -1)))
-    return ops.reshape(averaged, (ticks, -1, count))
+    return ops.reshape(averaged, (ticks, -1, count)) / (1 + spread)
 
 
 def _arrivals(ticks, far):
@@ -186,8 +186,8 @@ class Evidence(Fitted):
         weights = couple(spread[:, :2], self.alignment)
         chances = [self.chances[place] for place in range(len(DELAYS))]
         likely, outer = pair(hanford, livingston, powers, weights, chances)
-        outer = outer - ops.log(1 + spread[:, 2]) + self.cells
-        likely = likely * alone(powers[2], spread[:, 2], self.arrivals) * ops.exp(outer)
+        likely = likely * alone(powers[2], spread[:, 2], self.arrivals)
+        likely = likely * ops.exp(outer + self.cells)
         cells = ops.log(ops.sum(_grouped(likely), axis=1))
         power = ops.stack([ops.max(_grouped(each), 1) for each in powers], -1)
         return ops.transpose(cells, (1, 0, 2)), ops.transpose(power, (1, 0, 2, 3))
