@@ -2,18 +2,28 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import scipy.fft
 from keras import ops
-from scipy.ndimage import convolve1d, maximum_filter1d
+from threadpoolctl import threadpool_limits
 
-from gwres import cache
+from gwres import bayes, cache, draws
 from gwres.errors import InputError, among
 from gwres.filters import LAYOUT, filters
+from gwres.incoherent import RATE, STATISTICS
 from gwres.layers.evidence import Evidence
 from gwres.layers.templates import Templates
-from gwres.layers.whiten import FREQUENCIES, fade, fingerprint, gain, resampled, whiten
+from gwres.layers.whiten import (
+    FREQUENCIES,
+    RISE_HZ,
+    fade,
+    fingerprint,
+    gain,
+    resampled,
+    whiten,
+)
 from gwres.progress import progress
 from gwres.simulate.detectors import ORIENTATION
 from gwres.simulate.templates import APPROXIMANT, SEED, templates, whitened
@@ -28,9 +38,6 @@ from gwres.strain import (
 
 # 256 find what 1024 find, and templates that precess find no more (AUC to 0.001).
 TEMPLATES = 256
-# A complex series at this rate holds all frequencies from 0 to 512 Hz.
-RATE = WHITENED_RATE // 2
-REACH_S = {"L1": 0.010, "V1": 0.028}  # light's travel time from H1
 EARTH_S = 0.0213  # and from the geocentre, to which the population's times refer
 # `ORIENTATION` averaged over the sky, where the mean of F+^2 + Fx^2 is 2/5.
 RESPONSE = 2 / 5 * ORIENTATION
@@ -122,61 +129,9 @@ def snr(window, templates):
         yield series[..., keep] * templates.scale[:, block]
 
 
-def coincident(squares, spread):
-    """Sum of squared SNRs, at the best template and coincident times.
-
-    Args:
-        squares: squared SNRs, (3, templates, times), times at `RATE`.
-        spread: not used; a missing detector's squares are zero.
-
-    Returns:
-        float.
-    """
-    total = squares[0]
-    for detector, square in zip(DETECTORS[1:], squares[1:]):
-        near = 2 * int(REACH_S[detector] * RATE) + 1
-        total = total + maximum_filter1d(square, near, axis=-1, mode="constant")
-    return float(total.max())
-
-
-def marginal(squares, spread):
-    """Log of the likelihood ratio's mean over template, time, delays and amplitude.
-
-    A signal's complex SNR in a detector has, before the data, a normal distribution of
-    variance s per quadrature, and the detectors are independent:
-    L = mean over template and time of the product over detectors of the mean over
-    delays of exp(s / (1 + s) |z|^2 / 2) / (1 + s).
-    For large s the exponent is |z|^2 / 2, the maximum over amplitude and phase, which
-    trusts an insensitive detector too much.
-
-    Args:
-        squares: squared SNRs, (3, templates, times), times at `RATE`.
-        spread: s of each detector, (3,), zero where it is missing.
-
-    Returns:
-        float.
-
-    Source:
-        Searle, Sutton & Tinto, Class. Quantum Grav. 26, 155017 (2009).
-    """
-    weights = spread / (1 + spread) / 2
-    total = -np.log1p(spread).sum() + weights[0] * squares[0].astype(float)
-    for detector, square, weight in zip(DETECTORS[1:], squares[1:], weights[1:]):
-        near = np.ones(2 * int(REACH_S[detector] * RATE) + 1)
-        exponent = weight * square.astype(float)
-        peak = exponent.max()
-        # Adding directly: a running sum leaves rounding errors of the peak behind.
-        mean = convolve1d(np.exp(exponent - peak), near, axis=-1, mode="constant")
-        mean /= convolve1d(np.ones(square.shape[-1]), near, mode="constant")
-        total += peak + np.log(np.maximum(mean, np.finfo(float).tiny))
-    peak = total.max()
-    return float(peak + np.log(np.exp(total - peak).mean()))
-
-
-# Of the squared SNRs of detectors that are taken apart.
-STATISTICS = {"marginal": marginal, "coincident": coincident}
-# And of H1 and L1 in phase: what the front end `templates` knows untrained.
-NAMES = (*STATISTICS, "coherent")
+# `coherent` takes H1 and L1 in phase: what the front end `templates` knows untrained.
+# `bayes` sums over the population with all three in phase: what nothing can beat.
+NAMES = (*STATISTICS, "coherent", "bayes")
 
 
 def _apart(statistic, population, asd):
@@ -201,6 +156,20 @@ def _coherent(population, asd):
     def judged(white, present):
         cells, _ = evidence(series(white))
         return ops.convert_to_numpy(ops.logsumexp(cells, axis=(1, 2))).tolist()
+
+    return judged
+
+
+def _bayes(population, asd):
+    """The same for `bayes.log_factor`."""
+    known = draws.draw(population, asd)
+
+    def judged(white, present):
+        # The same draws for every window, whichever others there are.
+        return [
+            bayes.log_factor(window, there, known, np.random.default_rng(draws.SEED))
+            for window, there in zip(white, present)
+        ]
 
     return judged
 
@@ -232,11 +201,11 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     if np.shape(asd) != expected:
         raise InputError(f"asd: expected shape {expected}, received {np.shape(asd)}")
     count = len(windows)
-    gains = gain(asd, FREQUENCIES)
-    if statistic == "coherent":
-        judged = _coherent(population, asd)
-    else:
-        judged = _apart(statistic, population, asd)
+    rise = draws.RISE_HZ if statistic == "bayes" else RISE_HZ
+    gains = gain(asd, FREQUENCIES, rise)
+    prepare = {"coherent": _coherent, "bayes": _bayes}
+    prepare = prepare.get(statistic, partial(_apart, statistic))
+    judged = prepare(population, asd)
 
     def chunk(start):
         strain = np.asarray(windows[start : start + CHUNK])
@@ -244,7 +213,8 @@ def score(windows, asd, population, statistic="marginal", threads=2):
         return list(judged(white, strain.any(axis=-1)))
 
     starts = range(0, count, CHUNK)
-    with ThreadPoolExecutor(threads) as pool:
+    # Threads of our own: those of the linear algebra beside them would get in the way.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         done = ((len(scores), scores) for scores in pool.map(chunk, starts))
         scored = list(progress(done, count, "matched filter"))
     return np.array([value for scores in scored for value in scores], dtype=float)
@@ -272,7 +242,7 @@ def baseline(made_from, windows, asd, population, statistic="marginal"):
         "population": asdict(population),
         "statistic": statistic,
         "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
-        "layout": LAYOUT if statistic == "coherent" else 1,
+        "layout": {"coherent": LAYOUT, "bayes": bayes.LAYOUT}.get(statistic, 1),
     }
 
     def make(folder):

@@ -3,11 +3,12 @@ import pytest
 from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
-from gwres import matched_filter
+from gwres import bayes, draws, matched_filter
 from gwres.errors import InputError
 from gwres.filters import filters as filters_of
+from gwres.incoherent import coincident, flat, marginal
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
-from gwres.matched_filter import Bank, coincident, marginal, score
+from gwres.matched_filter import Bank, score
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
 from gwres.simulate.dataset import Source, optimal_snr
@@ -164,6 +165,14 @@ def test_marginal_is_the_mean_of_the_likelihood_ratio():
     assert found != pytest.approx(marginal(squares, SPREAD * 1.01), rel=1e-9)
 
 
+def test_flat_is_the_limit_of_a_wide_prior():
+    squares = np.random.default_rng(2).chisquare(2, (3, 2, TICKS))
+    wide = np.full(3, 1e9)
+    limit = marginal(squares, wide) + np.log1p(wide).sum()
+    assert flat(squares, SPREAD) == pytest.approx(limit, rel=1e-6)
+    assert flat(squares, SPREAD * [1, 1, 0]) < flat(squares, SPREAD)
+
+
 def test_marginal_has_mean_one_in_noise():
     """A likelihood ratio's mean over noise is 1, which no other scaling has."""
     rng = np.random.default_rng(4)
@@ -193,8 +202,15 @@ def simulated():
     return Source(G2NET, 5, "test").windows(0, 300)
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """Fewer draws, for speed: what they tell is nearly as much."""
+    monkeypatch.setattr(draws.draw, "__defaults__", (400, draws.SEED))
+    monkeypatch.setattr(bayes.log_factor, "__defaults__", (4000,))
+
+
 @pytest.mark.parametrize("statistic", matched_filter.NAMES)
-def test_auc_is_the_classical_one(simulated, curve, statistic):
+def test_auc_is_the_classical_one(simulated, curve, statistic, few):
     strain, labels = simulated[0], simulated[1]["target"].to_numpy()
     scores = score(strain, curve, G2NET, statistic)
     assert scores.shape == (300,) and scores.dtype == np.float64
@@ -204,7 +220,7 @@ def test_auc_is_the_classical_one(simulated, curve, statistic):
     assert not 0.77 < roc_auc_score(rng.permutation(labels), scores) < 0.92
 
 
-@pytest.mark.parametrize("statistic", ["marginal", "coincident"])
+@pytest.mark.parametrize("statistic", ["marginal", "flat", "coincident"])
 def test_a_missing_detector_adds_nothing(simulated, curve, statistic):
     strain = simulated[0][:4].copy()
     strain[:, 2] = 0
@@ -272,7 +288,8 @@ def test_the_baseline_is_computed_once(monkeypatch, curve):
     matched_filter.baseline(made_from, windows, curve, loud)
     matched_filter.baseline(made_from, windows, curve, G2NET, "coincident")
     matched_filter.baseline(made_from, windows, curve, G2NET, "coherent")
-    assert len(calls) == 6
+    matched_filter.baseline(made_from, windows, curve, G2NET, "bayes")
+    assert len(calls) == 7
     with pytest.raises(InputError, match="expected the 7 windows .* received 6"):
         matched_filter.baseline(made_from, windows[:6], curve, G2NET)
 
@@ -280,7 +297,10 @@ def test_the_baseline_is_computed_once(monkeypatch, curve):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"statistic": "chi"}, "one of marginal, coincident, coherent; .* chi"),
+        (
+            {"statistic": "chi"},
+            "one of marginal, flat, .*, coherent, bayes; .* chi",
+        ),
         ({"windows": np.zeros((2, 3, 4000))}, r"expected shape \(n, 3, 4096\)"),
         ({"windows": np.zeros((3, 4096))}, r"received \(3, 4096\)"),
         ({"asd": np.ones((3, 2048))}, r"asd: expected shape \(3, 2049\), received"),

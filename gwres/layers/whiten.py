@@ -31,7 +31,7 @@ WELCH_SAMPLES = SAMPLE_RATE  # 1 Hz resolution
 SILENT, FADE = 32, 96  # samples at the whitened rate
 
 
-def gain(asd, frequencies):
+def gain(asd, frequencies, rise_hz=RISE_HZ):
     """What whitening multiplies a Fourier amplitude by.
 
     White noise of unit variance at the whitened rate has the one-sided PSD 2/rate,
@@ -41,12 +41,13 @@ def gain(asd, frequencies):
     Args:
         asd: one-sided, in units of `SCALE`/sqrt(Hz), shape (..., n).
         frequencies: Hz, (n,).
+        rise_hz: width of the band's lower edge, Hz.
 
     Returns:
         float32, the shape of `asd`: zero outside `BAND`.
     """
     low, high = BAND
-    rise = np.clip((frequencies - low) / RISE_HZ, 0, 1)
+    rise = np.clip((frequencies - low) / rise_hz, 0, 1)
     band = np.sin(np.pi / 2 * rise) ** 2 * (frequencies < high)
     safe = np.where(band > 0, asd, 1.0)
     return (band * np.sqrt(2 / WHITENED_RATE) / safe).astype(np.float32)
