@@ -19,7 +19,6 @@ from gwres.draws import (
     GRID,
     RANK,
     RISE_HZ,
-    SEED,
 )
 from gwres.simulate.waveforms import REFERENCE_MPC
 from gwres.strain import WHITENED_RATE
@@ -30,7 +29,7 @@ STEPS = 48  # distances
 WIDE = 0.1  # share of the draws that are spread evenly over waveforms and times
 EAGER = 0.8  # the power of a detector's likelihood by which delays are drawn
 LOUDEST = 29.0  # log likelihood of a detector in the proposal: three fit in a float32
-LAYOUT = [BINARIES, DIRECTIONS, SEED, RANK, RISE_HZ, DRAWS, STEPS]  # of its caches
+LAYOUT = [BINARIES, DIRECTIONS, RANK, RISE_HZ, DRAWS, STEPS]  # of its caches
 
 
 def log_factor(white, present, known, rng, draws=DRAWS):

@@ -15,7 +15,6 @@ from gwres.simulate.waveforms import STEP_HZ
 from gwres.strain import BAND, WHITENED_RATE, WHITENED_SAMPLES
 
 BINARIES, DIRECTIONS = 4096, 40_000  # that stand for the population
-SEED = 77
 RISE_HZ = 1.0  # of whitening's band: the signals begin at its lower edge
 BEFORE, AFTER = 1792, 96  # samples of a waveform kept before and after its merger
 RANK = 56  # waveforms that all are sums of, to 0.1% of their power
@@ -87,7 +86,7 @@ class Model:
     later: np.ndarray
 
 
-def draw(population, asd, binaries=BINARIES, seed=SEED):
+def draw(population, asd, binaries=BINARIES, seed=0):
     """Draw what stands for a population.
 
     Args:

@@ -160,21 +160,21 @@ def _coherent(population, asd):
     return judged
 
 
-def _bayes(population, asd):
+def _bayes(seed, population, asd):
     """The same for `bayes.log_factor`."""
-    known = draws.draw(population, asd)
+    known = draws.draw(population, asd, seed=seed)
 
     def judged(white, present):
         # The same draws for every window, whichever others there are.
         return [
-            bayes.log_factor(window, there, known, np.random.default_rng(draws.SEED))
+            bayes.log_factor(window, there, known, np.random.default_rng([seed, 1]))
             for window, there in zip(white, present)
         ]
 
     return judged
 
 
-def score(windows, asd, population, statistic="marginal", threads=2):
+def score(windows, asd, population, statistic="marginal", seed=0, threads=2):
     """Score windows: the higher, the more like a signal of the population.
 
     Args:
@@ -184,6 +184,7 @@ def score(windows, asd, population, statistic="marginal", threads=2):
         asd: as `whiten.fit_asd` gives it, float (3, 2049).
         population: a `Population`: the templates, the merger times and the distances.
         statistic: one of `NAMES`.
+        seed: of the draws of `bayes`.
         threads: windows are spread over as many.
 
     Returns:
@@ -203,7 +204,7 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     count = len(windows)
     rise = draws.RISE_HZ if statistic == "bayes" else RISE_HZ
     gains = gain(asd, FREQUENCIES, rise)
-    prepare = {"coherent": _coherent, "bayes": _bayes}
+    prepare = {"coherent": _coherent, "bayes": partial(_bayes, seed)}
     prepare = prepare.get(statistic, partial(_apart, statistic))
     judged = prepare(population, asd)
 
@@ -220,7 +221,7 @@ def score(windows, asd, population, statistic="marginal", threads=2):
     return np.array([value for scores in scored for value in scores], dtype=float)
 
 
-def baseline(made_from, windows, asd, population, statistic="marginal"):
+def baseline(made_from, windows, asd, population, statistic="marginal", seed=0):
     """`score`, computed once for a set of windows and cached.
 
     Args:
@@ -229,6 +230,7 @@ def baseline(made_from, windows, asd, population, statistic="marginal"):
         asd: as for `score`.
         population: as for `score`.
         statistic: as for `score`.
+        seed: as for `score`.
 
     Returns:
         float64 (n,).
@@ -242,11 +244,14 @@ def baseline(made_from, windows, asd, population, statistic="marginal"):
         "population": asdict(population),
         "statistic": statistic,
         "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
-        "layout": {"coherent": LAYOUT, "bayes": bayes.LAYOUT}.get(statistic, 1),
+        "layout": {
+            "coherent": LAYOUT,
+            "bayes": [*bayes.LAYOUT, seed],
+        }.get(statistic, 1),
     }
 
     def make(folder):
-        np.save(folder / "scores.npy", score(windows, asd, population, statistic))
+        np.save(folder / "scores.npy", score(windows, asd, population, statistic, seed))
 
     path = cache.folder("matched_filter", key, make) / "scores.npy"
     scores = np.load(path, allow_pickle=False)
