@@ -40,7 +40,7 @@ def measure(smoke=False):
     labels = holdout.table["label"].to_numpy()
     sets = likelihoods(holdout, population(data.population), 2 if smoke else SETS)
     best = together(sets)
-    scores = {f"{BEST}, {len(sets)} sets of draws": best}
+    scores = {f"{BEST} of {len(sets)} sets": best}
     scores |= {
         name: jobs.baseline(opened, data, statistic=name)["logit"].to_numpy()
         for name in matched_filter.NAMES

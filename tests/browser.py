@@ -146,9 +146,14 @@ class Page:
 
         return self.wait(found, f"{least} of {selector}")
 
-    def charts(self):
-        """Marks drawn in each chart on the page: bars, points and lines."""
-        return self.wait(lambda driver: filled(driver), "charts without an empty one")
+    def charts(self, least=1):
+        """Wait for as many charts, none empty: bars, points and lines in each."""
+
+        def drawn(driver):
+            counts = filled(driver)
+            return counts if counts and len(counts) >= least else None
+
+        return self.wait(drawn, f"{least} charts without an empty one")
 
     def described(self):
         """Unfold the page's description, and wait for its figures: their widths."""

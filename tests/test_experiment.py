@@ -1,11 +1,15 @@
 """The files of experiments/: each is found, and names recipes that can be built."""
 
 import ast
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
+from mlflow.utils import validation
 
-from experiments import silence
-from gwres import experiment
+from experiments import ceiling, silence
+from gwres import experiment, metrics
 from gwres.data.corpus import Data, fixed
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, Member
@@ -84,3 +88,42 @@ def test_silence_takes_out_the_signals_and_nothing_else(designed, fitted, monkey
     monkeypatch.setattr(silence, "fixed", lambda drawn, _, n: fixed(drawn, "gate", n))
     with pytest.raises(ValueError, match="holdout's labels and noise, received other"):
         silence.judge(model, data)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Labels, true log likelihood ratios, and three sets of them with an error."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(2, size=4000)
+    # Normal with variance 2 m and mean m or -m: its own log likelihood ratio.
+    truth = rng.normal(np.where(labels, 1.0, -1.0), np.sqrt(2.0))
+    error = rng.normal(-1 / 8, 0.5, (3, len(labels)))  # its exponential's mean is 1
+    return labels, truth, truth + error
+
+
+def test_ceiling_goes_to_the_area_without_error(known):
+    labels, truth, sets = known
+    found = ceiling.converged(labels, sets)
+    one, two, three, limit = found.values()
+    assert list(found)[-1] == "roc_auc/limit"
+    assert one < two < three < limit
+    area = metrics.roc_auc(labels, truth).value
+    assert three < area - 0.004
+    assert abs(limit - area) < 0.002
+
+
+def test_ceiling_is_a_table_and_metrics_that_mlflow_takes(known, monkeypatch):
+    labels, truth, sets = known
+    rows = pd.DataFrame({"label": labels, "network_snr": 8.0 * labels})
+    rows = rows.assign(id=[f"{i:010x}" for i in rows.index], split="holdout")
+    holdout = SimpleNamespace(table=rows)
+    opened = SimpleNamespace(judged={"holdout": holdout})
+    monkeypatch.setattr(ceiling, "corpus", lambda data: opened)
+    monkeypatch.setattr(ceiling, "likelihoods", lambda *_: sets)
+    worse = rows.assign(logit=truth + np.random.default_rng(4).normal(size=len(rows)))
+    monkeypatch.setattr(ceiling.jobs, "baseline", lambda *_, **__: worse)
+    measured = ceiling.measure()
+    assert len(measured.table) == len(ceiling.matched_filter.NAMES)
+    for name, value in measured.metrics.items():
+        assert 0.5 < value < 1
+        validation._validate_metric(name, value, 0, 0)

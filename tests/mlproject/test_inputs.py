@@ -100,7 +100,7 @@ def test_a_bad_file_fails_the_run_by_name(refused, simulated, tmp_path, bad):
 
 def test_experiment_lists_the_names_there_are(refused):
     said = refused(experiment, {"name": "depth"})
-    assert "name must be one of depths, leakage," in said
+    assert "name must be one of ceiling, depths," in said
     assert "received depth" in said
     assert "smoke must be true or false" in refused(experiment, {"smoke": "yes"})
 
