@@ -17,6 +17,8 @@ HEADINGS = {
     "tpr_at_fpr_0.01": "TPR at FPR 0.01",
     "tpr_at_fpr_0.001": "TPR at FPR 0.001",
     "val_roc_auc": "validation",
+    "val_difference": "on validation, less the first",
+    "val_error": "its error",
 }
 
 
@@ -132,25 +134,29 @@ def headline(compared):
 def spread(found):
     """Mean and spread over seeds, and the difference to the first of the groups.
 
-    The mean's interval is Student's over the seeds: it holds the chance of training,
-    which DeLong's, of one network, does not.
+    The mean is the holdout's. Its interval is Student's over the seeds: it holds the
+    chance of training, which DeLong's, of one network, does not. The difference is
+    validation's, because a setting is chosen by it.
 
     Args:
         found: `table` of members whose names end with their seed.
 
     Returns:
         DataFrame of columns name, seeds, roc_auc, its roc_auc_low and roc_auc_high,
-        deviation, difference, error: the standard error of the mean difference, paired
-        by seed. None has less than two seeds.
+        deviation, val_difference, val_error: the standard error of the mean
+        difference, paired by seed. None has less than two seeds.
     """
     parts = found["name"].str.rpartition(" seed ")
-    areas = found.assign(name=parts[0], seed=parts[2])[found["name"] != parts[2]]
-    areas = areas.pivot(index="seed", columns="name", values="roc_auc")
+    several = found.assign(name=parts[0], seed=parts[2])[found["name"] != parts[2]]
+    areas = several.pivot(index="seed", columns="name", values="roc_auc")
+    chosen = np.nan * areas
+    if "val_roc_auc" in several:
+        chosen = several.pivot(index="seed", columns="name", values="val_roc_auc")
     rows = []
     order = [name for name in dict.fromkeys(parts[0]) if name]
     for name in order:
         own = areas[name].dropna()
-        apart = (areas[name] - areas[order[0]]).dropna()
+        apart = (chosen[name] - chosen[order[0]]).dropna()
         if len(own) < 2:
             continue
         half = t.ppf((1 + metrics.LEVEL) / 2, len(own) - 1) * own.sem()
@@ -162,15 +168,15 @@ def spread(found):
                 "roc_auc_low": own.mean() - half,
                 "roc_auc_high": own.mean() + half,
                 "deviation": own.std(),
-                "difference": apart.mean(),
-                "error": apart.sem(),
+                "val_difference": apart.mean(),
+                "val_error": apart.sem(),
             }
         )
     return pd.DataFrame(rows)
 
 
 # What the columns of measured numbers begin with.
-MEASURED = ("roc_auc", "tpr_", "val_", "difference", "low", "high", "dev", "err")
+MEASURED = ("roc_auc", "tpr_", "val_", "difference", "low", "high", "deviation")
 FAILED = "FAILED: "  # before the id of a run that has no row of its own
 # Columns that an experiment's page leaves to the whole table.
 ASIDE = (

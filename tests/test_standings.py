@@ -97,16 +97,23 @@ def test_differences_are_paired(members):
 
 def test_spread_over_seeds_is_paired():
     names = [f"{name} seed {seed}" for name in ("default", "wide") for seed in range(3)]
-    areas = [0.80, 0.82, 0.84, 0.81, 0.83, 0.85]
-    found = standings.spread(pd.DataFrame({"name": names, "roc_auc": areas}))
+    areas = np.array([0.80, 0.82, 0.84, 0.81, 0.83, 0.85])
+    chosen = [0.79, 0.80, 0.81, 0.81, 0.83, 0.82]
+    members = pd.DataFrame({"name": names, "roc_auc": areas, "val_roc_auc": chosen})
+    found = standings.spread(members)
     assert list(found["name"]) == ["default", "wide"]
     assert found["deviation"].tolist() == pytest.approx([0.02, 0.02])
-    assert found["difference"].tolist() == pytest.approx([0, 0.01])
+    # Settings are chosen by validation, so that is what is held against another.
+    assert found["val_difference"].tolist() == pytest.approx([0, 0.02])
     # Student's 97.5% quantile of two degrees of freedom is 4.303.
     half = 4.303 * 0.02 / np.sqrt(3)
     assert found["roc_auc_high"][0] == pytest.approx(0.82 + half, abs=1e-5)
     assert found["roc_auc_low"][1] == pytest.approx(0.83 - half, abs=1e-5)
-    assert found["error"].tolist() == pytest.approx([0, 0], abs=1e-12)
+    error = 0.01 / np.sqrt(3)
+    assert found["val_error"].tolist() == pytest.approx([0, error], abs=1e-12)
+    unjudged = standings.spread(members.drop(columns="val_roc_auc"))
+    assert unjudged["val_difference"].isna().all()
+    assert unjudged["roc_auc"].tolist() == pytest.approx([0.82, 0.83])
     alone = pd.DataFrame({"name": ["a", "b"], "roc_auc": [0.5, 0.6]})
     assert not len(standings.spread(alone))
 

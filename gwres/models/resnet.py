@@ -21,6 +21,9 @@ DEPTHS = {
 CONVOLUTIONS = {"basic": 2, "bottleneck": 3}
 EXPANSION = {"basic": 1, "bottleneck": 4}
 NORMS = ("none", "batch", "group")
+# Of a bottleneck's one convolution that sees more than a point, by dimensions. A point
+# of a waveform has two neighbours, of an image eight.
+MIDDLE = {1: 9, 2: 3}
 STEP = 0.2  # what a block without normalisation adds to the trunk's unit deviation
 
 
@@ -80,6 +83,7 @@ class _Parts:
     def __init__(self, norm, dimensions):
         self.norm = norm
         self.kind = (layers.Conv1D, layers.Conv2D)[dimensions - 1]
+        self.middle = MIDDLE[dimensions]
 
     def conv(self, filters, kernel, strides=1, initial="he_normal"):
         return self.kind(
@@ -125,7 +129,7 @@ class _Parts:
             y = self.conv(out, 3)(self.relu(y))
         else:
             y = self.conv(filters, 1)(first)
-            y = self.conv(filters, 3, stride)(self.relu(y))
+            y = self.conv(filters, self.middle, stride)(self.relu(y))
             y = self.conv(out, 1)(self.relu(y))
         if self.norm == "none":
             y = Scale(STEP)(y)
