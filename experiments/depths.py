@@ -6,7 +6,7 @@ Scientific: depth and front end. Nuisance: width and learning rate, which each d
 has its own of. Fixed: the data, the windows seen by a front end, one seed.
 What a front end has computed it need not learn, and what it computes costs time, so
 the windows that each sees differ.
-Time: about 4,200 core-seconds of training, and a minute for each member's start and its
+Time: about 4,000 core-seconds of training, and a minute for each member's start and its
 scores. Result: README.md.
 """
 

@@ -20,12 +20,9 @@ VARIED = {
     "group norm": {"norm": "group"},
     "kernel 15": {"kernel": 15},
     "width 24": {"width": 24},
-    "dropout 0.2": {"dropout": 0.2},
     "learning rate 0.002": {"learning_rate": 0.002},
     "learning rate 0.008": {"learning_rate": 0.008},
     "loud 1": {"loud": 1.0},
-    "loud 5": {"loud": 5.0},
-    "batch 128": {"batch": 128},
     "float32": {"precision": "float32"},
 }
 
