@@ -7,7 +7,7 @@ seen, and waveforms for a front end, since on templates a network begins with ne
 all that it will ever know (README.md, `depths`). Nuisance: the seed, three of each.
 The table spread has the difference on validation with its error over seeds; a change
 that is not beyond twice that error is none. Holdout decides nothing here.
-Time: about 3 core-minutes a member. Result: README.md.
+Time: about 3.5 core-minutes a member. Result: README.md.
 """
 
 from gwres import experiment
