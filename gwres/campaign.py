@@ -208,9 +208,8 @@ def _report(members, done, failed, tables, opened, page, last):
     rows |= {name: {"run": standings.FAILED + made} for name, made in failed.items()}
     logged = {"table": standings.table(rows), **logged}
     logged["differences"] = pd.concat(compared)
-    # MLflow takes letters, digits, spaces and a few signs in a metric's name.
     metrics = {
-        "roc_auc/" + re.sub(r"[^\w\-. ]", "", name): found["roc_auc"]
+        f"roc_auc/{name}": found["roc_auc"]
         for name, found in rows.items()
         if "roc_auc" in found
     }
@@ -267,7 +266,11 @@ class Page:
         found, place = tables["table"], tracking.place()
         if {"roc_auc", "roc_auc_low", "roc_auc_high"} <= set(found):
             figures["plots/roc_auc.png"] = standings.areas(found)
-        tracking.show(metrics, texts, figures)
+        # MLflow takes letters, digits, spaces and a few signs in a metric's name.
+        named = {
+            re.sub(r"[^\w\-./ ]", "", key): value for key, value in metrics.items()
+        }
+        tracking.show(named, texts, figures)
         brief = standings.brief(found, lambda run: address((place[0], run)))
         text = notes.answered(self.question, headline, brief, place, list(figures))
         tracking.described(text)

@@ -196,12 +196,15 @@ def test_one_experiment_runs_once_at_a_time(lab):
 
 def test_a_measurement_is_logged(lab, monkeypatch):
     table = pd.DataFrame({"name": ["g2net"], "roc_auc": [0.85]})
-    measured = experiment.Measured(table, {"g2net/roc_auc": 0.85})
+    # A name as people write it, with signs that MLflow refuses in a metric's.
+    found = {"g2net/roc_auc": 0.85, "g2net (all), 2 sets/roc_auc": 0.86}
+    measured = experiment.Measured(table, found)
     monkeypatch.setattr(experiment, "load", lambda *_: ("measure", lambda: measured))
     with tracking.run("experiment") as active:
         campaign.run("populations", False, None)
     run_id = active.info.run_id
-    assert mlflow.get_run(run_id).data.metrics == {"g2net/roc_auc": 0.85}
+    logged = mlflow.get_run(run_id).data.metrics
+    assert logged == {"g2net/roc_auc": 0.85, "g2net all 2 sets/roc_auc": 0.86}
     assert lab.table(run_id).loc["g2net", "roc_auc"] == 0.85
     note = tracking_tags(run_id)["mlflow.note.content"].replace(GAP, "")
     assert note.startswith("### Are the simulated populations as hard as the comp")
