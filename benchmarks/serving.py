@@ -29,7 +29,7 @@ import psutil
 import tensorflow as tf
 
 import gwres.models.classifier  # noqa: F401  registers the layers with Keras
-from gwres import client
+from gwres.serve import client
 from gwres.simulate.noise import noise
 from gwres.strain import SHAPE
 

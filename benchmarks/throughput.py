@@ -14,13 +14,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from gwres.data.corpus import Data, corpus
+from gwres.data.corpus import Data, open_corpus
 from gwres.data.pipeline import Live
-from gwres.filters import filters
+from gwres.matched.design import filters
 from gwres.models.classifier import FRONTENDS, network
-from gwres.models.resnet import DEPTHS, ResNet
+from gwres.models.resnet import DEPTHS
 from gwres.simulate.population import population
-from gwres.train import precision
+from gwres.training.fit import precision
+from gwres.training.recipe import Recipe
 
 BATCH = 64
 
@@ -72,7 +73,7 @@ def measure(model, seconds):
 
 def injection(seconds):
     """Rate of live injection alone."""
-    opened = corpus(Data(bank=2048, judged=8, psd_windows=64))
+    opened = open_corpus(Data(bank=2048, judged=8, psd_windows=64))
     batches = iter(opened.batches(Live(batch=BATCH, loud=1.0), 0, 10**6))
     return rate(lambda: next(batches), seconds)
 
@@ -92,11 +93,12 @@ def main(seconds):
         print(f"{ratios[0]:>8.1f}{ratios[1]:>8.1f}", flush=True)
 
     row("2-D bottleneck (peer)", beside)
-    opened = corpus(Data(bank=2048, judged=8, psd_windows=64))
+    opened = open_corpus(Data(bank=2048, judged=8, psd_windows=64))
     designed = filters(population("g2net"), opened.asd)
     for frontend in FRONTENDS:
         for depth in DEPTHS:
-            model = network(ResNet(depth), frontend, designed)
+            recipe = Recipe().vary({"depth": depth, "frontend": frontend}).sized()
+            model = network(recipe.model, frontend, designed)
             row(f"resnet{depth}-{frontend}", measure(model, seconds))
     core, wall = injection(seconds)
     print(f"{'live injection':<24}{f'{core:,.0f} ({wall:,.0f})':>16}")

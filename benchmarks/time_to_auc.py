@@ -16,9 +16,11 @@ import time
 
 import pandas as pd
 
-from gwres import metrics, standings, train
-from gwres.data.corpus import corpus
+from gwres.data.corpus import open_corpus
+from gwres.judging import metrics
 from gwres.mlproject import options
+from gwres.pages import standings
+from gwres.training import fit
 
 LEVELS = (0.80, 0.82, 0.83, 0.84)
 PROBE = 12_800  # windows that the speed is measured on
@@ -33,7 +35,7 @@ def timed(recipe, opened):
     """
     wall, core = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        trained = train.fit(recipe, opened, folder)
+        trained = fit.fit(recipe, opened, folder)
     return trained, time.monotonic() - wall, time.process_time() - core
 
 
@@ -52,7 +54,7 @@ def main(argv):
     given, own = options.recipe(
         argv, __doc__, depths=(str, "18,34"), budgets=(str, "60,180,600")
     )
-    opened = corpus(given.data)
+    opened = open_corpus(given.data)
     opened.validation()  # packed, so that no training pays for it
     holdout = opened.judged["holdout"]
     rows, reached = {}, {}
@@ -63,7 +65,7 @@ def main(argv):
         for budget in sorted(map(float, own["budgets"].split(","))):
             samples = max(int((budget - before) * rate), 64 * VALIDATIONS)
             trained, wall, core = timed(recipe.vary({"samples": samples}), opened)
-            scored = train.score(trained.classifier, holdout)
+            scored = fit.score(trained.classifier, holdout)
             area = metrics.roc_auc(scored["label"], scored["logit"])
             ends = {"roc_auc_low": area.low, "roc_auc_high": area.high}
             name = f"{recipe.name}, {budget:.0f} s"

@@ -14,9 +14,9 @@ import time
 import tensorflow as tf
 
 from benchmarks.throughput import injection
-from gwres import train
-from gwres.data.corpus import corpus
-from gwres.recipe import Recipe
+from gwres.data.corpus import open_corpus
+from gwres.training import fit as fitting
+from gwres.training.recipe import Recipe
 
 WARM = 20  # steps not counted: the first ones trace the graph and fill the buffers
 
@@ -54,7 +54,7 @@ def fit(recipe, opened):
     Returns:
         `Clock`.
     """
-    clocks, compiled = [], train._compiled
+    clocks, compiled = [], fitting._compiled
 
     def timed(*arguments):
         model = compiled(*arguments)
@@ -62,12 +62,12 @@ def fit(recipe, opened):
         model.train_function = clocks[0]
         return model
 
-    train._compiled = timed
+    fitting._compiled = timed
     try:
         with tempfile.TemporaryDirectory() as folder:
-            train.fit(recipe, opened, folder)
+            fitting.fit(recipe, opened, folder)
     finally:
-        train._compiled = compiled
+        fitting._compiled = compiled
     return clocks[0]
 
 
@@ -79,7 +79,7 @@ def main(depths, samples):
     for depth in depths:
         settings = {"depth": depth, "samples": samples, "epochs": 1}
         recipe = Recipe().vary(settings)
-        clock = fit(recipe, corpus(recipe.data))
+        clock = fit(recipe, open_corpus(recipe.data))
         total = clock.waited + clock.trained
         rate = (clock.steps - WARM) * recipe.live.batch / total
         share, faster = f"{clock.waited / total:.1%}", f"{alone / rate:.1f}x"

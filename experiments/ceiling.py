@@ -17,14 +17,16 @@ from itertools import combinations
 import numpy as np
 from scipy.special import logsumexp
 
-from gwres import evaluate, jobs, matched_filter, metrics, standings
-from gwres.data.corpus import corpus
+from gwres.data.corpus import open_corpus
 from gwres.experiment import SMOKE, Measured
+from gwres.judging import metrics, predictions
 from gwres.layers.whiten import FREQUENCIES
-from gwres.recipe import Recipe
+from gwres.matched.score import NAMES, baseline
+from gwres.pages import standings
 from gwres.simulate.noise import asd
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS, SCALE
+from gwres.training.recipe import Recipe
 
 BEST = "bayes"
 SETS = 3
@@ -35,25 +37,24 @@ def measure(smoke=False):
     """Score the holdout with every statistic, and compare each with the best."""
     small = {key: SMOKE[key] for key in ("bank", "judged", "psd_windows")}
     data = Recipe().vary(small if smoke else {}).data
-    opened = corpus(data)
-    holdout = opened.judged["holdout"]
+    corpus, drawn = open_corpus(data), population(data.population)
+    holdout = corpus.judged["holdout"]
     labels = holdout.table["label"].to_numpy()
-    sets = likelihoods(holdout, population(data.population), 2 if smoke else SETS)
+    sets = likelihoods(holdout, drawn, 2 if smoke else SETS)
     best = together(sets)
     scores = {f"{BEST} of {len(sets)} sets": best}
     scores |= {
-        name: jobs.baseline(opened, data, statistic=name)["logit"].to_numpy()
-        for name in matched_filter.NAMES
+        name: baseline(holdout, corpus.asd, drawn, name)["logit"].to_numpy()
+        for name in NAMES
         if name != BEST
     }
     rows = {}
     for name, logits in scores.items():
-        summary, _ = evaluate.summary(holdout.table.assign(logit=logits), name)
-        found = {key.partition("/")[2]: value for key, value in summary.items()}
+        summary, _ = predictions.summary(holdout.table.assign(logit=logits), name)
+        named = {key.partition("/")[2]: value for key, value in summary.items()}
         less = metrics.paired(labels, best, logits)
-        apart = f"{less.value:.4f} ({less.low:.4f} to {less.high:.4f})"
-        rows[name] = {k: v for k, v in found.items() if k.startswith(KEPT)}
-        rows[name][f"{BEST} less it"] = "" if logits is best else apart
+        rows[name] = {k: v for k, v in named.items() if k.startswith(KEPT)}
+        rows[name][f"{BEST} less it"] = "" if logits is best else str(less)
     areas = {f"roc_auc/{name}": row["roc_auc"] for name, row in rows.items()}
     return Measured(standings.table(rows), areas | converged(labels, sets))
 
@@ -63,7 +64,7 @@ def likelihoods(windows, drawn, sets):
     known = np.stack([asd(detector, FREQUENCIES) for detector in DETECTORS]) / SCALE
     return np.stack(
         [
-            matched_filter.baseline(windows.key, windows, known, drawn, BEST, seed)
+            baseline(windows, known, drawn, BEST, seed)["logit"].to_numpy()
             for seed in range(sets)
         ]
     )
@@ -88,5 +89,5 @@ def converged(labels, sets):
     }
     # Least squares in one over the number.
     _, limit = np.polyfit([1 / count for count in areas], list(areas.values()), 1)
-    found = {f"roc_auc/of {count} sets": value for count, value in areas.items()}
-    return found | {"roc_auc/limit": float(limit)}
+    named = {f"roc_auc/of {count} sets": value for count, value in areas.items()}
+    return named | {"roc_auc/limit": float(limit)}

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gwres import jobs, plots, standings
-from gwres.data.corpus import corpus
+from gwres.data.corpus import open_corpus
 from gwres.experiment import SMOKE, Measured
-from gwres.recipe import Recipe
+from gwres.matched.score import baseline
+from gwres.pages import plots, standings
 from gwres.simulate.population import POPULATIONS
+from gwres.training.recipe import Recipe
 
 DRAWN = {  # column: label, bins
     "network_snr": ("Optimal network SNR", np.arange(0, 30.5, 0.5)),
@@ -38,15 +39,16 @@ LOOKS = (
 def measure(smoke=False):
     """Matched filter's area on each population's holdout; distributions drawn."""
     rows, signals = {}, {}
-    for name in POPULATIONS:
+    for name, drawn in POPULATIONS.items():
         small = {key: SMOKE[key] for key in ("bank", "judged", "psd_windows")}
         recipe = Recipe().vary({"population": name} | (small if smoke else {}))
-        opened = corpus(recipe.data)
-        tables = [windows.table for windows in opened.judged.values()]
+        corpus = open_corpus(recipe.data)
+        tables = [windows.table for windows in corpus.judged.values()]
         every = pd.concat(tables)
         signals[name] = every[every["label"] == 1]
         snrs = signals[name]["network_snr"]
-        row = standings.row({"holdout": jobs.baseline(opened, recipe.data)})
+        classical = baseline(corpus.judged["holdout"], corpus.asd, drawn)
+        row = standings.row({"holdout": classical})
         rows[name] = {"signals": len(snrs), "median_snr": snrs.median()} | row
     areas = {f"{name}/roc_auc": row["roc_auc"] for name, row in rows.items()}
     figures = {"populations.png": distributions(signals)}
@@ -83,7 +85,7 @@ def distributions(signals):
 
 
 if __name__ == "__main__":
-    found = measure("smoke" in sys.argv[1:])
-    for file, figure in found.figures.items():
+    measured = measure("smoke" in sys.argv[1:])
+    for file, figure in measured.figures.items():
         figure.savefig(Path(__file__).with_name(file), metadata={"Software": None})
-    sys.stdout.write(standings.markdown(standings.readable(found.table)) + "\n")
+    sys.stdout.write(standings.markdown(standings.readable(measured.table)) + "\n")

@@ -17,18 +17,18 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres import jobs, metrics, standings
 from gwres.data.corpus import Data
-from gwres.data.pipeline import START
+from gwres.data.pipeline import Injection, recorded
 from gwres.experiment import SMOKE, Measured
-from gwres.layers.inject import respond, white
+from gwres.jobs.train import unlogged
+from gwres.judging import metrics
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
-from gwres.recipe import Recipe
+from gwres.pages import standings
 from gwres.simulate import dataset, waveforms
-from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.noise import noise
 from gwres.simulate.population import EXTRINSIC, population
-from gwres.strain import DETECTORS, SAMPLE_RATE, WHITENED_RATE, WHITENED_SAMPLES
+from gwres.strain import SAMPLE_RATE
+from gwres.training.recipe import Recipe
 
 BASE = {"depth": 18, "samples": 80_000, "epochs": 4}
 SIGNALS = 4000
@@ -39,7 +39,7 @@ CHUNK = 250
 def measure(smoke=False):
     """Train, score the windows by both ways, compare."""
     recipe = Recipe().vary(BASE | (SMOKE if smoke else {}))
-    model = jobs.classifier("shortcut", recipe)
+    model = unlogged(recipe, "shortcut")
     drawn = population(recipe.data.population)
     return judge(model, drawn, 64 if smoke else SIGNALS)
 
@@ -63,20 +63,23 @@ def judge(model, drawn, count):
     asd = np.asarray(model.get_layer("whiten").asd, dtype=float)
     scores = {"raw": [], "whitened": [], "live": []}
     network, gains = model.get_layer(model.name), gain(asd, FREQUENCIES)
+    injection = Injection.through(asd)
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         rng = np.random.default_rng([SEED, 2, start])
         pairs = len(rows[part])
         strain = _strain(rows[part], drawn.approximant)
-        signal = _whitened(rows[part], spectra[part], asd)
-        recorded = noise(rng, 2 * pairs)
-        raw = recorded[:pairs] + strain, recorded[pairs:]
+        signal = _whitened(rows[part], spectra[part], injection)
+        quiet = noise(rng, 2 * pairs)
+        raw = quiet[:pairs] + strain, quiet[pairs:]
         scores["raw"].append(_halves(model, *raw))
-        alone = np.asarray(whiten(recorded, gains))
-        both = alone[:pairs] + signal, alone[pairs:]
+        white = np.asarray(whiten(quiet, gains))
+        both = white[:pairs] + signal, white[pairs:]
         scores["whitened"].append(_halves(network, *both))
-        white_noise = _white(rng, 2 * pairs)
-        both = white_noise[:pairs] + signal, white_noise[pairs:]
+        shape = 2 * pairs, *injection.shape
+        normals = rng.standard_normal(shape, dtype=np.float32)
+        live = np.asarray(injection.noise(normals))
+        both = live[:pairs] + signal, live[pairs:]
         scores["live"].append(_halves(network, *both))
     logits = {name: np.concatenate(parts, axis=1) for name, parts in scores.items()}
     return _compared(logits)
@@ -93,29 +96,11 @@ def _strain(rows, approximant):
     )
 
 
-HZ = waveforms.bank_frequencies().astype(np.float32)
-WINDOW = START, WHITENED_SAMPLES
-
-
-def _whitened(rows, spectra, asd):
+def _whitened(rows, spectra, injection):
     """The same as live injection makes it of the bank, (n, 2048, 3)."""
-    sky = rows["ra"].to_numpy(), rows["dec"].to_numpy()
-    nearer = waveforms.REFERENCE_MPC / rows["luminosity_distance"].to_numpy()
-    response = patterns(*sky, rows["psi"].to_numpy()) * nearer[:, None, None]
-    in_bank = waveforms.BANK_MERGER_S - START / WHITENED_RATE
-    arrival = rows["merger_time"].to_numpy()[:, None] + delays(*sky) - in_bank
-    gains = gain(np.stack([np.interp(HZ, FREQUENCIES, row) for row in asd]), HZ)
+    extrinsic = {name: rows[name].to_numpy() for name in EXTRINSIC}
     chosen = np.array(spectra).view(np.float32).reshape(*spectra.shape, 2)
-    drawn = response.astype(np.float32), arrival.astype(np.float32)
-    return np.asarray(respond(chosen, *drawn, gains, HZ, *WINDOW))
-
-
-def _white(rng, count):
-    """Noise as live injection draws it, (count, 2048, 3)."""
-    band = gain(np.ones_like(HZ), HZ) * np.sqrt(WHITENED_RATE / 2)
-    shape = count, len(DETECTORS), len(HZ), 2
-    normals = rng.standard_normal(shape, dtype=np.float32)
-    return np.asarray(white(normals, band, HZ, *WINDOW))
+    return np.asarray(injection.signal(chosen, *recorded(extrinsic)))
 
 
 def _halves(model, signals, quiet):
@@ -143,12 +128,12 @@ def _compared(logits):
             }
         )
     keyed = {row["name"]: row for row in rows}
-    found = {f"{name}/roc_auc": row["roc_auc"] for name, row in keyed.items()}
-    found["whitened/difference"] = keyed["whitened"]["difference"]
-    return Measured(pd.DataFrame(rows), found)
+    areas = {f"{name}/roc_auc": row["roc_auc"] for name, row in keyed.items()}
+    areas["whitened/difference"] = keyed["whitened"]["difference"]
+    return Measured(pd.DataFrame(rows), areas)
 
 
 if __name__ == "__main__":
     trained = keras.models.load_model(sys.argv[1])
-    found = judge(trained, population(Data().population), SIGNALS)
-    sys.stdout.write(standings.markdown(standings.readable(found.table)) + "\n")
+    measured = judge(trained, population(Data().population), SIGNALS)
+    sys.stdout.write(standings.markdown(standings.readable(measured.table)) + "\n")

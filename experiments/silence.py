@@ -17,11 +17,14 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres import jobs, metrics, standings, train
-from gwres.data.corpus import Data, corpus, fixed
+from gwres.data.corpus import Data, fixed, open_corpus
 from gwres.experiment import SMOKE, Measured
-from gwres.recipe import Recipe
+from gwres.jobs.train import unlogged
+from gwres.judging import metrics
+from gwres.pages import standings
 from gwres.simulate.population import population
+from gwres.training import fit
+from gwres.training.recipe import Recipe
 
 BASE = {"depth": 18, "samples": 25_600, "epochs": 2}
 FARTHER = 1e6
@@ -30,7 +33,7 @@ FARTHER = 1e6
 def measure(smoke=False):
     """Train, then judge with the signals and without."""
     recipe = Recipe().vary(BASE | (SMOKE if smoke else {}))
-    return judge(jobs.classifier("silence", recipe), recipe.data)
+    return judge(unlogged(recipe, "silence"), recipe.data)
 
 
 def judge(model, data):
@@ -46,7 +49,7 @@ def judge(model, data):
     Raises:
         ValueError: the silent holdout is not the same but for its signals.
     """
-    heard = corpus(data).judged["holdout"]
+    heard = open_corpus(data).judged["holdout"]
     drawn = population(data.population)
     far = tuple(FARTHER * distance for distance in drawn.distance_mpc)
     silent = fixed(replace(drawn, distance_mpc=far), "holdout", data.judged)
@@ -58,7 +61,7 @@ def judge(model, data):
 
     rows = []
     for name, judged in (("holdout", heard), ("its signals taken out", silent)):
-        table = train.score(model, judged)
+        table = fit.score(model, judged)
         area = metrics.roc_auc(table["label"], table["logit"])
         rows.append(
             {
@@ -75,5 +78,5 @@ def judge(model, data):
 
 if __name__ == "__main__":
     trained = keras.models.load_model(sys.argv[1])
-    found = judge(trained, Data())
-    sys.stdout.write(standings.markdown(standings.readable(found.table)) + "\n")
+    measured = judge(trained, Data())
+    sys.stdout.write(standings.markdown(standings.readable(measured.table)) + "\n")

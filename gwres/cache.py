@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from gwres.errors import InputError
 
 
 def root():
@@ -109,3 +111,30 @@ def folder(kind, made_from, make):
                 make(scratch)
                 (scratch / "made_from.json").write_text(json.dumps(made_from, indent=1))
     return path
+
+
+@contextmanager
+def workplace(made_from):
+    """A folder for checkpoints that one process at a time works in.
+
+    The same description finds the same folder again after a kill. Where a live process
+    holds it, as when one command runs twice at once, the next free one is taken.
+
+    Args:
+        made_from: JSON-able description of the work.
+
+    Yields:
+        Path. It is removed when all goes well, and kept for another try when not.
+    """
+    base = root() / "training" / digest(made_from)
+    for slot in range(1000):
+        path = base / str(slot)
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(base / f"{slot}.lock", timeout=0):
+                yield path
+                shutil.rmtree(path)
+            return
+        except Timeout:
+            continue
+    raise InputError(f"{base}: 1000 processes do this work already")

@@ -1,7 +1,7 @@
 """Experiments: short files that name the runs which answer a question.
 
 A file of `FOLDER` begins with its question, and has one of two functions:
-`runs(smoke=False)`, a dict of names to `Member`, which are trained and compared; or
+`runs(smoke=False)`, a dict of names to `PlannedRun`, which are trained and compared; or
 `measure(smoke=False)`, which does its own measuring and returns a `Measured`.
 `smoke` shrinks it to seconds, to see that it runs.
 """
@@ -16,7 +16,7 @@ import pandas as pd
 import gwres
 from gwres import cache
 from gwres.errors import InputError, among
-from gwres.recipe import Recipe
+from gwres.training.recipe import Recipe
 
 FOLDER = Path(gwres.__file__).parents[1] / "experiments"
 KINDS = ("runs", "measure")
@@ -33,8 +33,8 @@ SMOKE = {
 
 
 @dataclass(frozen=True)
-class Member:
-    """One run of an experiment.
+class PlannedRun:
+    """One run of an experiment, before it is run.
 
     Args:
         recipe: a `Recipe`.
@@ -91,7 +91,8 @@ def load(name, smoke=False):
         smoke: whether to shrink it.
 
     Returns:
-        ("runs", dict of name to `Member`), or ("measure", function without arguments).
+        ("runs", dict of name to `PlannedRun`), or ("measure", function without
+        arguments).
 
     Raises:
         InputError: there is none of that name, or none at all.
@@ -116,10 +117,11 @@ def runs(varied, base, smoke=False, seeds=1, trials=0):
         base: settings of all, where `varied` does not say otherwise.
         smoke: whether to shrink them, and try two trials at the most.
         seeds: each is run with the seeds 0 to this less 1.
-        trials: as for `Member`.
+        trials: as for `PlannedRun`.
 
     Returns:
-        dict of name to `Member`; the names end with the seed where there are several.
+        dict of name to `PlannedRun`; the names end with the seed where there are
+        several.
     """
     made = {}
     for seed in range(seeds):
@@ -127,5 +129,5 @@ def runs(varied, base, smoke=False, seeds=1, trials=0):
             chosen = base | settings | {"seed": seed} | (SMOKE if smoke else {})
             called = f"{name} seed {seed}" if seeds > 1 else name
             tried = min(trials, 2) if smoke else trials
-            made[called] = Member(Recipe().vary(chosen), tried)
+            made[called] = PlannedRun(Recipe().vary(chosen), tried)
     return made

@@ -1,7 +1,33 @@
-"""One line that tells how far a long job is, in a terminal or a log."""
+"""How far a long job is, in a terminal or a log."""
 
+import io
 import sys
-import time
+
+from tqdm import tqdm
+
+
+class _Lines(tqdm):
+    """A bar for logs: each state on a line of its own, none rewritten."""
+
+    @staticmethod
+    def status_printer(file):
+        """What prints a state: not the empty first one, and no state twice."""
+        last = None
+
+        def show(text):
+            nonlocal last
+            if text and text != last and ": 0 of" not in text:
+                print(text, file=file, flush=True)
+            last = text
+
+        return show
+
+    def close(self):
+        """Show the end; the line end that a bar writes after it is not for a log."""
+        if not self.disable:
+            self.refresh()
+            self.fp = io.StringIO()
+        super().close()
 
 
 def progress(items, total, name, unit="window", seconds=10.0):
@@ -21,20 +47,18 @@ def progress(items, total, name, unit="window", seconds=10.0):
         The values.
     """
     terminal = sys.stderr.isatty()
-    every = 0.5 if terminal else seconds
-    start = last = time.monotonic()
-    done = 0
-    for count, value in items:
-        yield value
-        done += count
-        now = time.monotonic()
-        if now - last < every and done < total:
-            continue
-        last = now
-        left = (now - start) * (total - done) / max(done, 1)
-        line = f"{name}: {done:,} of {total:,} {unit}s, {clock(left)} left"
-        end = "\n" if done >= total or not terminal else "\r"
-        print(f"{line:<70}", file=sys.stderr, end=end, flush=True)
+    with (tqdm if terminal else _Lines)(
+        total=total,
+        desc=name,
+        unit=unit,
+        mininterval=0.5 if terminal else seconds,
+        miniters=1,
+        bar_format="{desc}: {n:,} of {total:,} {unit}s, {remaining} left",
+        file=sys.stderr,
+    ) as bar:
+        for count, value in items:
+            yield value
+            bar.update(count)
 
 
 def clock(seconds):

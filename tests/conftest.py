@@ -8,8 +8,8 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import numpy as np
 import pytest
 
-from gwres.filters import filters
 from gwres.layers.whiten import FREQUENCIES, fit_asd
+from gwres.matched.design import filters
 from gwres.simulate import waveforms
 from gwres.simulate.noise import asd as curve_asd
 from gwres.simulate.noise import noise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mlflow
 
-from gwres import views
+from gwres.pages import markdown
 
 from .browser import Page, browser, server
 
@@ -39,15 +39,15 @@ def take(driver, address, experiment, folder):
     finally:
         mlflow.set_tracking_uri(before)
     home = f"/#/experiments/{experiment}/runs"
-    page = Page(driver, address, f"{home}?{views.QUERY}")
+    page = Page(driver, address, f"{home}?{markdown.QUERY}")
     page.all('[role="gridcell"][col-id*="holdout/roc_auc`"]')
     page.picture(folder / "runs.png")
-    page = Page(driver, address, f"{home}?{views.QUERY}&{views.CHART}")
+    page = Page(driver, address, f"{home}?{markdown.QUERY}&{markdown.CHART}")
     page.charts()
     page.picture(folder / "charts.png")
     size = driver.get_window_size()
     driver.set_window_size(*TALL)
-    page = Page(driver, address, f"{home}/{best}?{views.SECTIONS}")
+    page = Page(driver, address, f"{home}/{best}?{markdown.SECTIONS}")
     page.described()
     page.picture(folder / "run.png")
     if number:

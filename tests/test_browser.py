@@ -13,27 +13,19 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from gwres import (
-    cards,
-    comparison,
-    evaluate,
-    gallery,
-    notes,
-    registry,
-    report,
-    tracking,
-    trials,
-    views,
-)
 from gwres.data.corpus import Windows
-from gwres.recipe import Recipe
+from gwres.jobs.publish import judge, publish
+from gwres.judging import predictions
+from gwres.pages import gallery, markdown, notes, report
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import PARAMETERS, population
+from gwres.tracking import log, registry
+from gwres.training.recipe import Recipe
 
 from . import readme
 from .browser import CHROMIUM, DRIVER, Page, coloured, filled, server, width
 from .browser import browser as chromium
-from .test_cards import evidence
+from .pages.test_notes import evidence
 
 DEPTHS = (16, 18, 34, 50, 101, 152)
 ROWS = 320
@@ -78,7 +70,7 @@ def history(area):
     )
 
 
-def run_of(depth, windows, asd, folder):
+def run_of(depth, windows, asd):
     """A run as a training logs it, of predictions that improve with depth.
 
     The deepest has a report; the others would only cost time.
@@ -89,36 +81,38 @@ def run_of(depth, windows, asd, folder):
     recipe = Recipe().vary({"depth": depth, "frontend": "templates"}).sized()
     table = predicted(windows.table, 0.15 + 0.0015 * depth, depth)
     classical = predicted(windows.table, 0.35, 1)
-    found, missing = evaluate.summary(table)
-    beside, _ = evaluate.summary(classical, "matched_filter")
+    judgement = judge(table, classical)
+    course = history(judgement.area.value)
+    rows = course.to_dict("records")
     cost = {
         "cost/train_core_seconds": 20.0 * depth,
         "cost/windows_per_core_second": 2e4 / depth,
         "cost/parameters": 1e4 * depth,
     }
-    with tracking.run("train") as run:
-        tracking.recipe(recipe)
-        course = history(found["holdout/roc_auc"])
-        rows = course.to_dict("records")
-        with trials.Trial(0, recipe, {"dropout": 0.1}) as trial:
-            trial(rows[0])
-        for row in rows:
-            tracking.epoch(row)
-        judged = table, classical
-        text = notes.finished(
-            recipe.name, judged, tracking.place(), cost, recipe.command
-        )
-        area = evaluate.ordered(table)[0]["roc_auc"]
-        tracking.described(text, {"gwres.roc_auc": report.show(area)})
+
+    def write(out):
         if depth == max(DEPTHS):
             lists = {"Cost": cost, "Settings": recipe.flat()}
             view = gallery.viewer(windows, asd)
-            report.report(
-                folder, recipe.name, table, course, classical, None, lists, view
-            )
-        beside = {name: value for name, value in beside.items() if "roc_auc" in name}
-        tracking.result(found | cost | beside, missing, folder)
-        return run.info.run_id
+            shown = table, course, classical, None, lists, view
+            report.write(out, recipe.name, *shown)
+
+    with log.run("train") as run:
+        log.recipe(recipe)
+        with log.Trial(0, recipe, {"dropout": 0.1}) as trial:
+            trial(rows[0])
+        for row in rows:
+            log.epoch(row)
+        publish(
+            lambda place: notes.trained(
+                recipe.name, (table, classical), place, cost, recipe.command
+            ),
+            write=write,
+            metrics=judgement.metrics | cost,
+            warnings=judgement.warnings,
+            named=judgement.named,
+        )
+    return run.id
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +128,9 @@ def served(judged, fitted, tmp_path_factory):
         try:
             runs = {}
             for depth in DEPTHS:
-                out = folder / str(depth)
-                out.mkdir()
-                runs[depth] = run_of(depth, judged, fitted, out)
+                runs[depth] = run_of(depth, judged, fitted)
             member = registered(client, runs[max(DEPTHS)])
-            runs["evaluate"] = compared(judged, folder / "compared")
+            runs["evaluate"] = compared(judged)
             runs["promote"] = promoted(client, member, runs[max(DEPTHS)])
             awake()
             yield address, experiment, runs
@@ -149,37 +141,40 @@ def served(judged, fitted, tmp_path_factory):
 def registered(client, run_id):
     """Register a run's files, which nothing here asks for an answer, as a member."""
     run = client.get_run(run_id)
-    client.create_registered_model("gwres-resnet152")
+    client.create_registered_model("gwres-resnet152-templates")
     version = client.create_model_version(
-        "gwres-resnet152", run.info.artifact_uri, run_id
+        "gwres-resnet152-templates", run.info.artifact_uri, run_id
     )
-    area = evaluate.headline(run.data.metrics)
-    beside = evaluate.headline(run.data.metrics, "matched_filter")
+    area = predictions.area_of(run.data.metrics)
+    beside = predictions.area_of(run.data.metrics, "matched_filter")
     place = run.info.experiment_id, run_id
-    card = cards.version("resnet152-templates", area, beside, place)
-    registry.describe(version, cards.network(152), lambda: card)
+    card = notes.version("resnet152-templates", area, beside, place)
+    about = notes.member_model("resnet152-templates")
+    registry.describe(registry.Version.of(version), about, lambda: card)
     return version
 
 
-def compared(windows, folder):
+def compared(windows):
     """A run that compares the deepest network with the matched filter."""
     tables = {
-        "models:/gwres-resnet152/1": predicted(windows.table, 0.38, 152),
+        "models:/gwres-resnet152-templates/1": predicted(windows.table, 0.38, 152),
         "matched-filter": predicted(windows.table, 0.35, 1),
     }
-    with tracking.run("evaluate") as run:
-        comparison.report(folder, "Comparison", tables)
-        pairs = comparison.pairs(tables)
-        tracking.result({}, [], folder)
-        tracking.described(notes.compared(tables, pairs, tracking.place()))
-    return run.info.run_id
+    with log.run("evaluate") as run:
+        publish(
+            lambda place: notes.compared(
+                tables, predictions.differences(tables), place
+            ),
+            write=lambda out: report.compare(out, "Comparison", tables),
+        )
+    return run.id
 
 
 def promoted(client, member, run_id):
     """A run that makes the member, alone, champion."""
     metrics = client.get_run(run_id).data.metrics
-    with tracking.run("promote") as run:
-        place = tracking.place()
+    with log.run("promote") as run:
+        place = run.place
         decision = evidence(version=1, champion=None, reason="there is no champion")
         decision["members"] = [
             decision["members"][0]
@@ -187,19 +182,17 @@ def promoted(client, member, run_id):
             | {"run": run_id, "experiment": place[0], "weight": 1.0}
         ]
         undo = "mlflow run . -e promote -P rollback=true"
-        text = cards.decided(registry.ENSEMBLE, decision, place, undo)
-        tracking.files(client.download_artifacts(run_id, ""))
-        tracking.described(text, {"gwres.reason": decision["reason"]})
+        text = notes.promoted(registry.ENSEMBLE, decision, place, undo)
+        log.files(client.download_artifacts(run_id, ""))
+        log.describe(text, {"gwres.reason": decision["reason"]})
     client.create_registered_model(registry.ENSEMBLE)
-    version = client.create_model_version(
-        registry.ENSEMBLE, run.info.artifact_uri, run.info.run_id
-    )
-    about = cards.ensemble(registry.ENSEMBLE, "champion", "previous")
-    area = evaluate.headline(metrics)
-    card = cards.version("Stack of 1: resnet152-templates", area, "", place)
-    registry.describe(version, about, lambda: card)
+    version = client.create_model_version(registry.ENSEMBLE, run.artifact_uri, run.id)
+    about = notes.ensemble_model(registry.ENSEMBLE, "champion", "previous")
+    area = predictions.area_of(metrics)
+    card = notes.version("Stack of 1: resnet152-templates", area, None, place)
+    registry.describe(registry.Version.of(version), about, lambda: card)
     client.set_registered_model_alias(registry.ENSEMBLE, "champion", version.version)
-    return run.info.run_id
+    return run.id
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +203,7 @@ def browser(tmp_path_factory):
 
 def test_the_runs_table_shows_all_runs(served, browser):
     address, experiment, _ = served
-    page = Page(browser, address, f"/#/experiments/{experiment}/runs?{views.QUERY}")
+    page = Page(browser, address, f"/#/experiments/{experiment}/runs?{markdown.QUERY}")
     # The six trials stand below their runs.
     page.text("8 matching runs", "evaluate", "promote")
     page.text(*(f"resnet{depth}-templates" for depth in DEPTHS))
@@ -225,7 +218,7 @@ def test_the_runs_table_shows_all_runs(served, browser):
 
 def test_the_charts_of_all_runs_hold_something(served, browser):
     address, experiment, _ = served
-    path = f"/#/experiments/{experiment}/runs?{views.QUERY}&{views.CHART}"
+    path = f"/#/experiments/{experiment}/runs?{markdown.QUERY}&{markdown.CHART}"
     page = Page(browser, address, path)
     page.text("Result", "holdout/roc_auc", "cost/train_core_seconds", "val/roc_auc")
     counts = page.charts(3)
@@ -250,7 +243,7 @@ def test_six_runs_are_compared(served, browser):
 def test_a_run_tells_its_result_and_draws_its_metrics(served, browser):
     address, experiment, runs = served
     path = f"/#/experiments/{experiment}/runs/{runs[152]}"
-    page = Page(browser, address, f"{path}?{views.SECTIONS}")
+    page = Page(browser, address, f"{path}?{markdown.SECTIONS}")
     page.text("resnet152-templates", "ROC-AUC", "the matched filter on the same")
     assert page.described() == [800, 800]
     page.text("Network SNR", "Cost", "The same training again")
@@ -263,7 +256,7 @@ def test_the_report_opens_from_the_run(served, browser):
     """Inside MLflow's frame: its text, and every one of its figures."""
     address, experiment, runs = served
     path = f"/#/experiments/{experiment}/runs/{runs[152]}/artifacts/report.html"
-    path += f"?{views.SECTIONS}"
+    path += f"?{markdown.SECTIONS}"
     page = Page(browser, address, path)
     [frame] = page.all("iframe")
     browser.switch_to.frame(frame)
@@ -308,14 +301,14 @@ def test_the_champions_version_leads_to_its_runs(served, browser):
     page.text("Promoted: there is no champion", "Candidate gwres-ensemble, version 1")
     assert page.described() == [800]
     page.all(f'a[href="#/experiments/{experiment}/runs/{runs[152]}"]')
-    link, *_ = page.all('a[href="#/models/gwres-resnet152/versions/1"]')
+    link, *_ = page.all('a[href="#/models/gwres-resnet152-templates/versions/1"]')
     page = Page(browser, link.get_attribute("href"), "")
     page.text("resnet152-templates", "the matched filter on the same windows")
 
 
 def test_a_comparison_shows_its_differences(served, browser):
     address, experiment, runs = served
-    path = f"/#/experiments/{experiment}/runs/{runs['evaluate']}?{views.SECTIONS}"
+    path = f"/#/experiments/{experiment}/runs/{runs['evaluate']}?{markdown.SECTIONS}"
     page = Page(browser, address, path)
     assert page.described() == [800]
     page.text("2 models compared", "Difference", "matched-filter", "paired DeLong")

@@ -180,3 +180,25 @@ def test_a_script_without_a_guard_fails_and_does_not_wait_for_itself(tmp_path):
     )
     assert done.returncode != 0
     assert 'if __name__ == "__main__"' in done.stderr
+
+
+def test_a_workplace_is_found_again_after_a_failure_and_gone_after_success():
+    with pytest.raises(RuntimeError), cache.workplace({"depth": 34}) as first:
+        (first / "state.json").write_text("{}")
+        raise RuntimeError
+    with cache.workplace({"depth": 34}) as again:
+        assert again == first
+        assert (again / "state.json").is_file()
+    assert not first.exists()
+
+
+def test_two_at_once_do_not_share_one():
+    with cache.workplace({"depth": 34}) as one, cache.workplace({"depth": 34}) as two:
+        assert one != two
+        (one / "state.json").write_text("{}")
+        assert not list(two.iterdir())
+
+
+def test_another_recipe_works_elsewhere():
+    with cache.workplace({"depth": 34}) as one, cache.workplace({"depth": 18}) as two:
+        assert one.parent != two.parent

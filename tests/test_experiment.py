@@ -9,13 +9,14 @@ import pytest
 from mlflow.utils import validation
 
 from experiments import ceiling, silence
-from gwres import experiment, metrics
+from gwres import experiment
 from gwres.data.corpus import Data, fixed
 from gwres.errors import InputError
-from gwres.experiment import SMOKE, Member
+from gwres.experiment import SMOKE, PlannedRun
+from gwres.judging import metrics
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
-from gwres.recipe import Recipe
+from gwres.training.recipe import Recipe
 
 NAMES = experiment.names()
 
@@ -58,12 +59,12 @@ def test_depths_are_all_depths_with_every_front_end():
 
 
 def test_a_member_is_told_by_recipe_trials_and_split():
-    member = Member(Recipe())
-    assert member.digest("a") == Member(Recipe()).digest("a")
+    member = PlannedRun(Recipe())
+    assert member.digest("a") == PlannedRun(Recipe()).digest("a")
     others = (
         member.digest("b"),
-        Member(Recipe(), trials=1).digest("a"),
-        Member(Recipe().vary({"seed": 1})).digest("a"),
+        PlannedRun(Recipe(), trials=1).digest("a"),
+        PlannedRun(Recipe().vary({"seed": 1})).digest("a"),
     )
     assert len({member.digest("a"), *others}) == 4
 
@@ -117,13 +118,13 @@ def test_ceiling_is_a_table_and_metrics_that_mlflow_takes(known, monkeypatch):
     rows = pd.DataFrame({"label": labels, "network_snr": 8.0 * labels})
     rows = rows.assign(id=[f"{i:010x}" for i in rows.index], split="holdout")
     holdout = SimpleNamespace(table=rows)
-    opened = SimpleNamespace(judged={"holdout": holdout})
-    monkeypatch.setattr(ceiling, "corpus", lambda data: opened)
+    opened = SimpleNamespace(judged={"holdout": holdout}, asd=None)
+    monkeypatch.setattr(ceiling, "open_corpus", lambda data: opened)
     monkeypatch.setattr(ceiling, "likelihoods", lambda *_: sets)
     worse = rows.assign(logit=truth + np.random.default_rng(4).normal(size=len(rows)))
-    monkeypatch.setattr(ceiling.jobs, "baseline", lambda *_, **__: worse)
+    monkeypatch.setattr(ceiling, "baseline", lambda *_: worse)
     measured = ceiling.measure()
-    assert len(measured.table) == len(ceiling.matched_filter.NAMES)
+    assert len(measured.table) == len(ceiling.NAMES)
     for name, value in measured.metrics.items():
         assert 0.5 < value < 1
         validation._validate_metric(name, value, 0, 0)

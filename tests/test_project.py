@@ -1,6 +1,6 @@
 """The project's own files agree with one another."""
 
-import importlib.metadata
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -10,8 +10,10 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from gwres.recipe import settings
+from gwres.tracking import tags
+from gwres.training.recipe import Recipe, settings
 from tests import readme
+from tests.test_layout import ROOMS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -48,13 +50,6 @@ def test_both_environments_install_the_lock_and_nothing_else():
     assert conda["dependencies"][-1] == {"pip": ["-r requirements.txt"]}
 
 
-def test_the_installed_gwres_names_its_stores_to_mlflow():
-    """What pip wrote down; `pip install -e .` again where it is of an older day."""
-    for group, names in PROJECT["entry-points"].items():
-        found = {e.name: e.value for e in importlib.metadata.entry_points(group=group)}
-        assert names.items() <= found.items()
-
-
 def test_no_folder_hides_the_file_mlproject():
     """MLflow opens the first entry of that name in any case."""
     found = [path.name for path in ROOT.iterdir() if path.name.lower() == "mlproject"]
@@ -70,11 +65,58 @@ def test_an_entry_point_is_a_module_that_gets_all_its_parameters(name):
     assert passed == {key: key for key in ENTRIES[name]["parameters"]}
 
 
-def test_the_readme_tells_the_parameters_and_their_defaults():
+def test_the_settings_page_tells_every_parameter_and_its_default():
+    """Each entry point's own, and those of the recipe."""
+    told = {
+        heading.split("`")[1]: {name.strip("`"): default for name, default, *_ in rows}
+        for heading, rows in readme.tables("settings.md").items()
+        if heading.startswith("`")
+    }
+    recipe = {name: told["main"].pop(name) for name in list(told["main"])[8:]}
+    parameters = {
+        entry: {
+            name: value.get("default", "") for name, value in one["parameters"].items()
+        }
+        for entry, one in ENTRIES.items()
+    }
+    assert told == parameters
+    usual = {key.rpartition(".")[2]: value for key, value in Recipe().flat().items()}
+    left = set(usual) - set(parameters["main"]) - {"source"}
+    assert recipe == {
+        name: str(usual[name]).lower()
+        if isinstance(usual[name], bool)
+        else str(usual[name])
+        for name in usual
+        if name in left
+    }
+
+
+def test_the_compare_page_tells_every_name_in_mlflow():
+    told = readme.tables("compare.md")
+    for heading, known in (("Tags", tags.TAGS), ("Metrics", tags.METRICS)):
+        assert {name.strip("`"): text for name, text in told[heading]} == known
+    prefixes = {name.strip("`."): text for name, text in told["Parameters"]}
+    assert prefixes == tags.PREFIXES
+
+
+def test_the_readme_draws_the_tree_as_it_is():
+    """Every room, in the order in which one may import from another."""
     text = (ROOT / "README.md").read_text()
-    told = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.MULTILINE))
-    parameters = ENTRIES["main"]["parameters"]
-    assert told == {key: value["default"] for key, value in parameters.items()}
+    rooms = re.findall(r"^  (\w+)/ ", text, re.MULTILINE)
+    there = [path.parent.name for path in (ROOT / "gwres").glob("*/__init__.py")]
+    assert sorted(rooms) == sorted(there)
+    places = [ROOMS.index(room) for room in rooms]
+    assert places == sorted(places)
+    alone = {path.stem for path in (ROOT / "gwres").glob("*.py")} - {"__init__"}
+    assert all(f"{name}" in text for name in alone)
+    for path in re.findall(r"`((?:\w+/)+\w+\.py)`", text):
+        assert (ROOT / path).is_file() or (ROOT / "gwres" / path).is_file(), path
+
+
+def test_the_pages_links_lead_somewhere():
+    for page in readme.PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).is_file(), f"{page.name}: {target}"
 
 
 # Commands that no test runs, and what does: the same words in continuous integration.
@@ -88,13 +130,10 @@ def test_every_command_of_the_readme_is_run():
     assert not left
 
 
-def test_what_is_in_no_code_block_to_run_is_output():
-    others = [
-        text
-        for language, text in readme.blocks()
-        if not language and text.split()[0] not in readme.PROGRAMS
-    ]
-    assert [text.split()[0] for text in others] == ["run"]
+def test_what_is_to_be_typed_begins_with_a_program():
+    strange = [one for one in readme.lines() if one.split()[0] not in readme.PROGRAMS]
+    assert not strange
+    assert {language for language, _ in readme.blocks()} == {"", "text", "python"}
 
 
 def test_a_command_that_is_not_in_the_readme_is_told():
@@ -106,7 +145,7 @@ def test_a_command_that_is_not_in_the_readme_is_told():
 
 def test_every_parameter_that_the_readme_names_is_one():
     known = {name for entry in ENTRIES.values() for name in entry["parameters"]}
-    named = set(re.findall(r"-P (\w+)=", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"-P (\w+)=", readme.text()))
     assert named and not named - known - set(settings())
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -16,12 +17,16 @@ import pandas as pd
 import psutil
 import pytest
 
-from gwres import client, jobs, registry, submission, tracking
 from gwres.data import g2net
+from gwres.data.corpus import open_corpus
 from gwres.errors import InputError
-from gwres.recipe import Recipe
+from gwres.jobs.predict import targets
+from gwres.jobs.train import train
+from gwres.serve import client, registered
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import POPULATIONS
+from gwres.tracking import log, registry
+from gwres.training.recipe import Recipe
 from tests import readme
 
 pytestmark = [
@@ -67,8 +72,8 @@ def started(*words, **environment):
 def promoted(home):
     """Three depths trained, then promoted by two processes at the same moment."""
     for depth in (16, 18, 34):
-        with tracking.run("train"):
-            jobs.fit(Recipe().vary(TINY | {"depth": depth}))
+        with log.run("train"):
+            train(Recipe().vary(TINY | {"depth": depth}))
     both = [started("gwres.mlproject.promote") for _ in range(2)]
     outputs = [process.communicate(timeout=300)[0] for process in both]
     for process, output in zip(both, outputs):
@@ -76,15 +81,15 @@ def promoted(home):
     return outputs
 
 
-@pytest.fixture(scope="module")
-def server(promoted):
-    """`mlflow models serve` of the champion, without the checkout on its path."""
+@contextmanager
+def answering(words, **environment):
+    """A server started by a command of the pages, on a free port; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = readme.command("mlflow models serve -m models:/gwres-ensemble@champion")
-    words = [str(port) if word == "5001" else word for word in command[2:]]
-    process = started(*words, PYTHONPATH="")
+    words = [word.replace("5001", str(port)) for word in words[2:]]
+    words = [str(readme.ROOT) if word == "." else word for word in words]
+    process = started(*words, **environment)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -104,18 +109,40 @@ def server(promoted):
 
 
 @pytest.fixture(scope="module")
+def mlflows(promoted):
+    """`mlflow models serve` of the champion, without the checkout on its path."""
+    serve = "mlflow models serve -m models:/gwres-ensemble@champion"
+    with answering(readme.command(serve), PYTHONPATH="") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def own(promoted):
+    """gwres's own server of the champion."""
+    serve = "mlflow run . --env-manager local -e serve"
+    with answering(readme.command(serve, port="5001")) as url:
+        yield url
+
+
+@pytest.fixture(params=["mlflows", "own"])
+def server(request):
+    """Either server: what they are asked, and what they answer, is the same."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
 def windows(home):
     """The test windows, and what the champion says of them in this process."""
     ids = g2net.submission(home / "data")
     strain = [g2net.read(g2net.locate(home / "data" / "test", one)) for one in ids]
-    score, _, _ = registry.load(MODEL)
+    score = registered.load(registry.pin(MODEL))
     return np.stack(strain), score(np.stack(strain))
 
 
 def test_two_promotions_at_once_leave_one_champion(promoted):
     store = mlflow.MlflowClient()
     names = {model.name for model in store.search_registered_models()}
-    depths = {f"gwres-resnet{depth}" for depth in (16, 18, 34)}
+    depths = {f"gwres-resnet{depth}-templates" for depth in (16, 18, 34)}
     assert names == depths | {"gwres-ensemble"}
     for name in names:
         assert len(store.search_model_versions(f"name = '{name}'")) == 1
@@ -129,7 +156,7 @@ def test_two_promotions_at_once_leave_one_champion(promoted):
 def test_pages_say_what_they_are_and_link_to_one_another(promoted):
     """Descriptions in the registry, notes of the promotions."""
     store = mlflow.MlflowClient()
-    [member] = store.search_model_versions("name = 'gwres-resnet18'")
+    [member] = store.search_model_versions("name = 'gwres-resnet18-templates'")
     [champion] = store.search_model_versions("name = 'gwres-ensemble'")
     for version in (member, champion):
         run = store.get_run(version.tags["gwres.run_id"])
@@ -143,7 +170,7 @@ def test_pages_say_what_they_are_and_link_to_one_another(promoted):
         assert f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in text
         assert "matched filter on the same windows: 0." in text
         assert store.get_registered_model(version.name).description
-    assert "(#/models/gwres-resnet18/versions/1)" in champion.description
+    assert "(#/models/gwres-resnet18-templates/versions/1)" in champion.description
     promotion = store.get_run(champion.tags["gwres.run_id"]).data
     note = promotion.tags["mlflow.note.content"]
     trained = store.get_run(member.tags["gwres.run_id"]).data.metrics
@@ -164,8 +191,8 @@ def test_served_logits_are_those_of_the_members_predictions(promoted, windows):
             artifact_path="predictions/gate.parquet",
         )
     )
-    opened = jobs.corpus(Recipe().vary(TINY).data)
-    score, _, _ = registry.load(MODEL)
+    opened = open_corpus(Recipe().vary(TINY).data)
+    score = registered.load(registry.pin(MODEL))
     strain = opened.judged["gate"].read(0, 120).astype(float)
     rows = found.set_index("id").loc[opened.judged["gate"].table["id"]]
     assert score(strain)["logit"].to_numpy() == pytest.approx(
@@ -205,45 +232,33 @@ def test_the_readmes_requests_are_answered(server, home):
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "'detectors': 'H1 L1 V1'" in done.stdout
+    assert "H1 L1 V1" in done.stdout
     assert "[640 rows x 3 columns]" in done.stdout
 
 
 def test_bad_requests_are_refused_and_the_server_goes_on(server, windows):
+    """What both servers refuse; tests/serve/test_app.py has what only ours does."""
     strain, offline = windows
     one = strain[:1]
     broken, endless = one.copy(), one.copy()
     broken[0, 1, 5], endless[0, 1, 5] = np.nan, np.inf
 
-    def refused(status, message, body, kind="application/json"):
+    def refused(message, body, kind="application/json"):
         body = (
             body if isinstance(body, bytes) else json.dumps({"inputs": body}).encode()
         )
-        with pytest.raises(InputError, match=f"status {status}: .*{message}"):
+        with pytest.raises(InputError, match=f"status 400: .*{message}"):
             client.ask(body, kind, server)
 
-    refused(400, "JSONDecodeError", b"{hello")
-    refused(400, r"Received a list", b"[1]")
-    refused(400, r"Shape of input \(1, 2, 4096\)", one[:, :2].tolist())
-    refused(400, r"Shape of input \(3, 4096\)", one[0].tolist())
-    refused(400, "inhomogeneous", [[[1e-21] * 4096] * 2 + [[1e-21] * 4095]])
-    refused(400, "expected numbers; received the text 'a'", [[["a"] * 4096] * 3])
-    refused(400, "expected numbers; received the text", one.astype(str).tolist())
-    refused(400, "window 0: expected finite strain", broken.tolist())
-    refused(400, "window 0: expected finite strain", endless.tolist())
-    refused(400, "zeros in all detectors", (one * 0).tolist())
-    refused(400, "whitened or rescaled", (one * 1e21).tolist())
-    refused(400, r"data '\[\]'", [])
-    refused(400, "RecursionError", b'{"inputs":' + b"[" * 100_000)
-    refused(415, "received text/xml", b"<strain/>", "text/xml")
-    refused(400, "Parquet", b"hello", client.PARQUET)
-    refused(400, "finite strain", client.parquet(broken), client.PARQUET)
-    many = client.parquet(np.repeat(one, 1025, axis=0))
-    refused(413, "at most 1,024 windows in a request", many, client.PARQUET)
-    short = b'{"inputs": [' + b",".join([b"[" + b"0," * 9 + b"0]"] * 1025) + b"]}"
-    refused(413, "at most 1,024 windows in a request, received 1,025", short)
-    more = client.parquet(np.broadcast_to(one.astype("f4"), (10_000, 3, 4096)))
-    refused(413, "at most 134,217,728 bytes; received 491", more, client.PARQUET)
+    refused(r"\(1, 2, 4096\)", one[:, :2].tolist())
+    refused(r"\(3, 4096\)", one[0].tolist())
+    refused("", [[[1e-21] * 4096] * 2 + [[1e-21] * 4095]])
+    refused("", b"{hello")
+    refused("finite", broken.tolist())
+    refused("finite", endless.tolist())
+    refused("zeros in all detectors", (one * 0).tolist())
+    refused("whitened or rescaled", (one * 1e21).tolist())
+    refused("finite strain", client.parquet(broken), client.PARQUET)
     answer = client.score(one, server)["logit"][0]
     assert answer == pytest.approx(offline["logit"][0], abs=1e-4)
 
@@ -261,7 +276,7 @@ def test_predict_writes_the_submission(home, promoted, windows):
     table = pd.read_csv(home / "submission.csv")
     assert list(table.columns) == ["id", "target"]
     assert table["id"].tolist() == ids
-    expected = submission.targets(offline["logit"].to_numpy())
+    expected = targets(offline["logit"].to_numpy())
     expected[7] = 0.5
     assert table["target"].to_numpy() == pytest.approx(expected, abs=1e-6)
     [run] = mlflow.search_runs(

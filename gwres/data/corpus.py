@@ -72,11 +72,6 @@ class Windows:
         """(n, 3, 4096), as an array's."""
         return len(self.table), *SHAPE
 
-    @property
-    def ndim(self):
-        """3, as an array's."""
-        return len(self.shape)
-
     def __len__(self):
         """Windows there are."""
         return len(self.table)
@@ -123,7 +118,7 @@ class Corpus:
         return pack(windows, self.asd, windows.key), windows.table["label"].to_numpy()
 
 
-def corpus(data):
+def open_corpus(data):
     """Open the data: read the folder, or simulate what is not in the cache.
 
     Args:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gwres import cache
-from gwres.layers.whiten import Whiten
+from gwres.layers.whiten import Whiten, fingerprint
 from gwres.progress import progress
 from gwres.strain import DETECTORS, WHITENED_SAMPLES
 
@@ -48,6 +48,5 @@ def pack(windows, asd, made_from):
             for chunk in progress(made, count, f"pack {windows.name}"):
                 file.write(chunk.tobytes())
 
-    key = {"windows": made_from, "asd": np.asarray(asd, "f4").tolist(), "layout": 1}
-    key["asd"] = cache.digest(key["asd"])
+    key = {"windows": made_from, "asd": fingerprint(asd), "layout": 1}
     return np.load(cache.folder("pack", key, make) / "whitened.npy", mmap_mode="r")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from gwres.cores import cores
 from gwres.errors import InputError, within
 from gwres.layers.augment import augment
 from gwres.layers.inject import respond, white
@@ -80,23 +81,69 @@ def _present(rng, count, drop):
     return present.astype(np.float32)
 
 
-def _draws(rng, population, bank_size, pairs, factor, drop):
-    """What makes each pair of a batch different, as small arrays."""
-    extrinsic = population.draw(
-        rng, pairs, ("luminosity_distance", "ra", "dec", "psi", "merger_time")
-    )
+@dataclass(frozen=True)
+class Injection:
+    """Whitened noise and whitened signals, as live training sees them.
+
+    Args:
+        frequencies: of the bank, Hz, (n,) float32.
+        gains: whitening gain of each detector, (3, n).
+        band: what whitening leaves of white noise, (n,), 0 to 1.
+    """
+
+    frequencies: np.ndarray
+    gains: np.ndarray
+    band: np.ndarray
+
+    @classmethod
+    def through(cls, asd):
+        """By the whitening of an ASD, as `whiten.fit_asd` gives it."""
+        frequencies = bank_frequencies().astype(np.float32)
+        gains = gain(resampled(asd, frequencies), frequencies)
+        level = gain(np.ones_like(frequencies), frequencies)
+        return cls(frequencies, gains, level * np.sqrt(WHITENED_RATE / 2))
+
+    @property
+    def shape(self):
+        """Of the normal draws of one window of noise: (3, n, 2)."""
+        return len(DETECTORS), len(self.frequencies), 2
+
+    def noise(self, normals):
+        """Noise (batch, 2048, 3) of standard normal draws (batch, 3, n, 2)."""
+        window = START, WHITENED_SAMPLES
+        return white(normals, self.band, self.frequencies, *window)
+
+    def signal(self, spectra, response, arrival):
+        """Signals (batch, 2048, 3) of the bank's waveforms.
+
+        Args:
+            spectra: (batch, 2, n, 2), of the bank; real and imaginary part last.
+            response: as `recorded` gives it.
+            arrival: as `recorded` gives it.
+        """
+        window = START, WHITENED_SAMPLES
+        return respond(
+            spectra, response, arrival, self.gains, self.frequencies, *window
+        )
+
+
+def recorded(extrinsic, factor=1.0):
+    """How the detectors record waveforms of the bank.
+
+    Args:
+        extrinsic: dict of luminosity_distance, ra, dec, psi and merger_time, each (n,).
+        factor: on the amplitude.
+
+    Returns:
+        (antenna patterns over the relative distance, (n, 3, 2) float32; by how much
+        each detector's signal comes later than in the bank, s, (n, 3) float32).
+    """
     sky = extrinsic["ra"], extrinsic["dec"]
-    response = patterns(*sky, extrinsic["psi"])
     nearer = factor * REFERENCE_MPC / extrinsic["luminosity_distance"]
+    response = patterns(*sky, extrinsic["psi"]) * nearer[:, None, None]
     in_bank = BANK_MERGER_S - START / WHITENED_RATE
     arrival = extrinsic["merger_time"][:, None] + delays(*sky) - in_bank
-    present = _present(rng, pairs, drop)
-    return (
-        rng.integers(bank_size, size=pairs),
-        (response * nearer[:, None, None]).astype(np.float32),
-        arrival.astype(np.float32),
-        present,
-    )
+    return response.astype(np.float32), arrival.astype(np.float32)
 
 
 def resident(spectra):
@@ -132,28 +179,27 @@ def live(spectra, population, asd, config, seed, steps, first=0):
     Returns:
         tf.data.Dataset of (whitened (batch, 2048, 3), label (batch, 1)).
     """
-    frequencies = bank_frequencies().astype(np.float32)
-    gains = gain(resampled(asd, frequencies), frequencies)
-    band = gain(np.ones_like(frequencies), frequencies) * np.sqrt(WHITENED_RATE / 2)
+    injection = Injection.through(asd)
     pairs = config.batch // 2
     labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]
+    names = "luminosity_distance", "ra", "dec", "psi", "merger_time"
 
     def drawn():
         for step in range(first, steps):
             rng = np.random.default_rng([seed, step])
             factor = loudness(step, steps, config)
             key = rng.integers(2**31, size=2, dtype=np.int32)
-            pairing = _draws(rng, population, len(spectra), pairs, factor, config.drop)
+            response, arrival = recorded(population.draw(rng, pairs, names), factor)
+            present = _present(rng, pairs, config.drop)
+            index = rng.integers(len(spectra), size=pairs)
             told = rng.permutation(labels) if config.permute else labels
-            yield key, *pairing, told
+            yield key, index, response, arrival, present, told
 
     def batch(key, index, response, arrival, present, told):
-        window = START, WHITENED_SAMPLES
-        shape = pairs, len(DETECTORS), len(frequencies), 2
-        normals = tf.random.stateless_normal(shape, key)
-        noise = white(normals, band, frequencies, *window)
+        normals = tf.random.stateless_normal((pairs, *injection.shape), key)
+        noise = injection.noise(normals)
         chosen = tf.cast(tf.gather(spectra, index), tf.float32)
-        signal = respond(chosen, response, arrival, gains, frequencies, *window)
+        signal = injection.signal(chosen, response, arrival)
         both = tf.concat([noise + signal, noise], axis=0)
         return both * tf.tile(present, (2, 1))[:, None], told
 
@@ -166,8 +212,22 @@ def live(spectra, population, asd, config, seed, steps, first=0):
         tf.TensorSpec((pairs, detectors), tf.float32),
         tf.TensorSpec(labels.shape, tf.float32),
     )
+    return _parallel(drawn, signature, batch)
+
+
+def _parallel(drawn, signature, make):
+    """Batches made of what a generator draws, in order, on as many cores as there are.
+
+    Args:
+        drawn: generator function.
+        signature: of what it yields, a tuple of tf.TensorSpec.
+        make: function of that, in the graph, to a batch.
+    """
+    options = tf.data.Options()
+    options.autotune.cpu_budget = cores()
     dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
-    return dataset.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 # How far a window of a file may be moved: the priors of the merger time are wide, but
@@ -227,9 +287,8 @@ def packed(windows, labels, config, seed, steps, first=0):
         tf.TensorSpec(batch, tf.int32),
         tf.TensorSpec((*batch, len(DETECTORS)), tf.float32),
     )
-    dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
 
     def augmented(windows, label, sign, swap, shift, keep):
         return augment(windows, sign, swap, shift, keep), label
 
-    return dataset.map(augmented, num_parallel_calls=2).prefetch(4)
+    return _parallel(drawn, signature, augmented)

@@ -94,10 +94,10 @@ def pair(hanford, livingston, powers, weights, chances):
     return likely, first * powers[0] - determinant
 
 
-def alone(power, spread, arrivals):
+def single(power, spread, arrivals):
     """Likelihood ratio of V1, averaged over its delay after H1.
 
-    What phase it has beside the others depends on the sky too much to be of use.
+    Its phase beside that of the others depends on the sky too much to be of use.
 
     Args:
         power: squared modulus of the SNR, (ticks, batch, n).
@@ -186,7 +186,7 @@ class Evidence(Fitted):
         weights = couple(spread[:, :2], self.alignment)
         chances = [self.chances[place] for place in range(len(DELAYS))]
         likely, outer = pair(hanford, livingston, powers, weights, chances)
-        likely = likely * alone(powers[2], spread[:, 2], self.arrivals)
+        likely = likely * single(powers[2], spread[:, 2], self.arrivals)
         likely = likely * ops.exp(outer + self.cells)
         cells = ops.log(ops.sum(_grouped(likely), axis=1))
         power = ops.stack([ops.max(_grouped(each), 1) for each in powers], -1)

@@ -111,7 +111,7 @@ def _components(rows, chosen):
     return basis, mix * np.sqrt(2) / np.linalg.norm(mix, axis=1, keepdims=True)
 
 
-def snr(x, basis, mix):
+def snr_map(x, basis, mix):
     """SNR of one detector with every template.
 
     z(t) = sum over s of x(s) conj(q(s - t)) with templates q = mix basis, summed over
@@ -181,14 +181,14 @@ class Templates(Fitted):
         )
 
     def call(self, whitened):
-        """(batch, 2048, 3) to what `snr` gives of H1, L1 and V1.
+        """(batch, 2048, 3) to what `snr_map` gives of H1, L1 and V1.
 
         Time comes first: a part of that axis is taken without a copy.
         """
         self.demand("design: call fit")
         x = _reach(whitened)
         return tuple(
-            snr(x[:, place], self.basis[curve], self.mix[curve])
+            snr_map(x[:, place], self.basis[curve], self.mix[curve])
             for place, curve in enumerate(CURVE)
         )
 

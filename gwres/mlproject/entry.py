@@ -26,14 +26,14 @@ def run(name, main, argv):
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("gwres").setLevel(logging.INFO)
-    from gwres import tracking
     from gwres.errors import InputError
+    from gwres.tracking import log
 
     try:
-        with tracking.run(name) as active:
+        with log.run(name) as active:
             lines = main(argv)
     except (InputError, OSError) as error:
         logging.getLogger("gwres").error("gwres: %s", error)
         sys.exit(2)
-    lines = [f"run {active.info.run_id} is finished", *(lines or [])]
+    lines = [f"run {active.id} is finished", *(lines or [])]
     logging.getLogger("gwres").info("%s", "\n".join(lines))

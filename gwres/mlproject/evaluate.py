@@ -1,4 +1,4 @@
-"""Judge models: `mlflow run . -e evaluate -P model=gwres-resnet34,matched-filter`."""
+"""Judge models: `mlflow run . -e evaluate -P model=gwres-ensemble,matched-filter`."""
 
 import sys
 
@@ -9,8 +9,8 @@ def main(argv):
     """Parse and run."""
     from dataclasses import fields
 
-    from gwres import judge
     from gwres.data.corpus import SIMULATED, Data
+    from gwres.jobs.evaluate import evaluate
     from gwres.mlproject import options
 
     own = {
@@ -29,7 +29,7 @@ def main(argv):
     )
     data = Data(source=found["data"], **{name: found[name] for name in own})
     models = [name.strip() for name in found["model"].split(",") if name.strip()]
-    judge.judge(models, data, found["split"], found["statistic"])
+    evaluate(models, data, found["split"], found["statistic"])
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from gwres.mlproject import entry
 
 def main(argv):
     """Parse and run."""
-    from gwres import campaign
+    from gwres.jobs import experiment
     from gwres.mlproject import options
 
     own = options.read(argv, __doc__, name=(str, ""), smoke=(bool, False))
-    campaign.run(own["name"], own["smoke"], entry.run)
+    experiment.run(own["name"], own["smoke"], entry.run)
 
 
 if __name__ == "__main__":

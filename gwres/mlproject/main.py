@@ -1,4 +1,4 @@
-"""Tune, train the best, evaluate, log: `mlflow run . -P depth=34`."""
+"""Tune, train the best, judge, log: `mlflow run . -P depth=34`."""
 
 import sys
 
@@ -7,15 +7,13 @@ from gwres.mlproject import entry
 
 def main(argv):
     """Parse and run."""
-    from gwres import jobs
     from gwres.errors import within
+    from gwres.jobs.train import STORAGE, train
     from gwres.mlproject import options
 
-    recipe, own = options.recipe(
-        argv, __doc__, trials=(int, 3), storage=(str, jobs.STORAGE)
-    )
+    recipe, own = options.recipe(argv, __doc__, trials=(int, 3), storage=(str, STORAGE))
     within("trials", own["trials"], 0, 10_000)
-    return jobs.fit(recipe, **own)
+    return train(recipe, **own)
 
 
 if __name__ == "__main__":

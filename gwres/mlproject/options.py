@@ -3,7 +3,7 @@
 import argparse
 
 from gwres.errors import InputError
-from gwres.recipe import Recipe, parse, settings
+from gwres.training.recipe import Recipe, parse, settings
 
 # What the recipe calls an option of another name.
 RENAMED = {"data": "source"}

@@ -7,8 +7,8 @@ from gwres.mlproject import entry
 
 def main(argv):
     """Parse and run."""
-    from gwres import jobs
     from gwres.errors import InputError
+    from gwres.jobs.predict import predict
     from gwres.mlproject import options
 
     own = options.read(
@@ -20,7 +20,7 @@ def main(argv):
     )
     if not own["data"]:
         raise InputError("data must be a G2Net folder; received none")
-    jobs.predict(**own)
+    predict(**own)
 
 
 if __name__ == "__main__":

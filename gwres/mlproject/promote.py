@@ -7,23 +7,24 @@ from gwres.mlproject import entry
 
 def main(argv):
     """Parse and run."""
-    from gwres import promotion
+    from gwres.jobs import promote
     from gwres.mlproject import options
+    from gwres.tracking.tags import VAL_AREA
 
     own = options.read(
         argv,
         __doc__,
         members=(str, "all"),
-        metric=(str, "val/roc_auc"),
+        metric=(str, VAL_AREA),
         experiment=(str, "own"),
         split_hash=(str, "any"),
         dry=(bool, False),
         rollback=(bool, False),
     )
     if own.pop("rollback"):
-        promotion.rollback()
+        promote.rollback()
     else:
-        promotion.promote(**own)
+        promote.promote(**own)
 
 
 if __name__ == "__main__":

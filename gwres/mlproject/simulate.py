@@ -7,34 +7,19 @@ from gwres.mlproject import entry
 
 def main(argv):
     """Parse and run."""
-    from pathlib import Path
-
-    from gwres import closing, notes, tracking
-    from gwres.errors import InputError, within
+    from gwres.jobs.simulate import simulate
     from gwres.mlproject import options
-    from gwres.simulate import dataset
-    from gwres.simulate.population import population
 
     own = options.read(
         argv,
         __doc__,
-        out=(str, None),
+        out=(str, ""),
         train=(int, 20_000),
         test=(int, 2_000),
         seed=(int, 0),
         population=(str, "g2net"),
     )
-    if not own["out"]:
-        raise InputError("out must be the folder to write to; received none")
-    for name in ("train", "test", "seed"):
-        within(name, own[name], 0, 2**31 - 1)
-    drawn = population(own["population"])
-    counts = own["train"], own["test"]
-    dataset.write(own["out"], drawn, *counts, own["seed"])
-    folder = Path(own["out"]).resolve()
-    again = closing.command("main", data=str(folder))
-    text = notes.simulated(folder, own["population"], counts, again)
-    tracking.described(text)
+    simulate(**own)
 
 
 if __name__ == "__main__":

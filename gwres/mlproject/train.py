@@ -7,11 +7,11 @@ from gwres.mlproject import entry
 
 def main(argv):
     """Parse and run."""
-    from gwres import jobs
+    from gwres.jobs.train import train
     from gwres.mlproject import options
 
     recipe, _ = options.recipe(argv, __doc__)
-    return jobs.fit(recipe)
+    return train(recipe)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """Raw strain to logit: whitening, a front end and a residual network in one model."""
 
-from dataclasses import replace
-
 import keras
 from keras import layers, ops
 
-from gwres.errors import among
+from gwres.errors import InputError, among
 from gwres.layers.evidence import Evidence
 from gwres.layers.spectrogram import Spectrogram
 from gwres.layers.templates import Templates
 from gwres.layers.whiten import Whiten
-from gwres.models.resnet import DEPTHS, merged, stem, trunk
+from gwres.models.resnet import merged, stem, trunk
 from gwres.strain import DETECTORS, SHAPE, WHITENED_SAMPLES
 
 FOLD = 8  # samples of the waveform that the stem takes as channels of one step
@@ -26,18 +24,11 @@ WIDTHS = {
 }
 
 
-def sized(config, frontend):
-    """The `ResNet` with the width that suits it, if it has none of its own."""
-    among("frontend", frontend, FRONTENDS)
-    block, _ = DEPTHS[config.depth]
-    return replace(config, width=config.width or WIDTHS[frontend][block])
-
-
 def network(config, frontend, filters=None):
     """Whitened strain to logit.
 
     Args:
-        config: a `ResNet`.
+        config: a `ResNet` with a width, which `Recipe.sized` gives it.
         frontend: "templates", a 2-D network on a map of SNR and evidence over time
             and mass;
             "waveform", a 1-D network on folded samples; or "spectrogram", a 2-D
@@ -48,7 +39,9 @@ def network(config, frontend, filters=None):
     Returns:
         keras.Model of (batch, 2048, 3) to (batch, 1).
     """
-    config = sized(config, frontend)
+    among("frontend", frontend, FRONTENDS)
+    if not config.width:
+        raise InputError("width must be above 0 here: `Recipe.sized` sets it")
     whitened = keras.Input((WHITENED_SAMPLES, len(DETECTORS)), name="whitened")
     build = {
         "templates": _templates,

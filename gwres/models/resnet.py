@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers, ops
 
-from gwres.errors import among, within
+from gwres.errors import InputError, among, within
 
 # Depth -> (block, blocks per stage). Depth = 2 + convolutions per block x blocks: the
 # stem, the blocks and the head count; projections on the shortcut do not.
@@ -21,8 +21,10 @@ DEPTHS = {
 CONVOLUTIONS = {"basic": 2, "bottleneck": 3}
 EXPANSION = {"basic": 1, "bottleneck": 4}
 NORMS = ("none", "batch", "group")
-# Of a bottleneck's one convolution that sees more than a point, by dimensions. A point
-# of a waveform has two neighbours, of an image eight.
+GROUPS = 4  # of channels, that group normalisation makes
+# Length of a bottleneck's middle kernel, in steps, for 1-D and for 2-D networks. Its
+# other two kernels are one step long. Three steps of an image reach eight neighbours;
+# three of a waveform reach two, which is too little to learn from.
 MIDDLE = {1: 9, 2: 3}
 STEP = 0.2  # what a block without normalisation adds to the trunk's unit deviation
 
@@ -51,6 +53,11 @@ class ResNet:
         among("depth", self.depth, DEPTHS)
         among("norm", self.norm, NORMS)
         within("width", self.width, 0, 1024)
+        if self.norm == "group" and self.width % GROUPS:
+            raise InputError(
+                f"width must be a multiple of {GROUPS} with norm=group; received "
+                f"{self.width}"
+            )
         within("kernel", self.kernel, 1, 255)
         within("dropout", self.dropout, 0.0, 0.95)
 
@@ -103,7 +110,7 @@ class _Parts:
         if self.norm == "batch":
             return layers.BatchNormalization(momentum=0.98)(x)
         if self.norm == "group":
-            return layers.GroupNormalization(4)(x)
+            return layers.GroupNormalization(GROUPS)(x)
         return x
 
     def relu(self, x):

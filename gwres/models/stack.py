@@ -59,8 +59,8 @@ class Stack:
         return cls(**found | {"weights": tuple(found["weights"])})
 
 
-# What a classifier that stands alone answers: its own logit.
-ALONE = Stack("average", (1.0,), 0.0, 0.0)
+# What a classifier by itself answers: its own logit.
+SINGLE = Stack("average", (1.0,), 0.0, 0.0)
 
 
 def joined(classifiers):

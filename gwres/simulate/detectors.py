@@ -86,11 +86,11 @@ def delays(ra, dec, gps=GPS):
 
 
 @dataclass(frozen=True)
-class Network:
+class SkyResponse:
     """The network's response to waves from all over the sky.
 
-    Directions count as much as signals of a given SNR come from them: by the volume
-    that they are heard from, the response's power to 3/2.
+    A direction counts by the volume that signals of a given SNR reach us from:
+    the power of its response, to 3/2.
 
     Args:
         delays: arrival at each detector after the geocentre, s, (n, 3), directions
@@ -105,8 +105,8 @@ class Network:
 
 
 @cache
-def network(directions=50_000):
-    """Draw a `Network`; as every simulated window, of the moment `GPS`."""
+def sky_response(directions=50_000):
+    """The `SkyResponse` at the moment `GPS`, as of every simulated window."""
     rng = np.random.default_rng(0)
     ra = rng.uniform(0, 2 * np.pi, directions)
     dec = np.arcsin(rng.uniform(-1, 1, directions))
@@ -115,4 +115,4 @@ def network(directions=50_000):
     weights = np.trace(products, axis1=1, axis2=2) ** 1.5
     weights /= weights.sum()
     covariance = np.einsum("n,nde->de", weights, products)
-    return Network(delays(ra, dec), weights, covariance)
+    return SkyResponse(delays(ra, dec), weights, covariance)

@@ -11,6 +11,7 @@ from bilby.gw.conversion import chirp_mass_and_mass_ratio_to_component_masses
 from bilby.gw.source import lal_binary_black_hole
 
 from gwres import cache
+from gwres.cores import cores
 from gwres.progress import progress
 from gwres.simulate.population import INTRINSIC
 from gwres.strain import BAND, WHITENED_RATE
@@ -114,12 +115,12 @@ def _chunk(job):
     return spectra, [parameters for parameters, _ in drawn]
 
 
-def workers(jobs, function, processes=2):
-    """Run `function` over `jobs` in order, in processes of their own.
+def workers(jobs, function):
+    """Run `function` over `jobs` in order, in processes of their own, one a core.
 
     They are spawned, not forked: a fork of a process with TensorFlow's threads hangs.
     """
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         yield from pool.map(function, jobs)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gwres import cache
-from gwres.data.corpus import Data, corpus
+from gwres.data.corpus import Data, open_corpus
 from gwres.data.g2net import folder
 from gwres.data.pipeline import Live, eased, loudness
 from gwres.errors import InputError
@@ -14,12 +14,12 @@ SMALL = {"bank": 48, "judged": 40, "psd_windows": 40}
 
 @pytest.fixture(scope="module")
 def live():
-    return corpus(Data(**SMALL))
+    return open_corpus(Data(**SMALL))
 
 
 @pytest.fixture(scope="module")
 def packed(simulated):
-    return corpus(Data(source=str(simulated)))
+    return open_corpus(Data(source=str(simulated)))
 
 
 def taken(dataset):
@@ -128,7 +128,7 @@ def test_splits_keep_apart_and_hash_agrees(live, packed):
     for opened in (live, packed):
         names = [set(windows.table["id"]) for windows in opened.judged.values()]
         assert len(set.union(*names)) == sum(map(len, names))
-    assert live.split_hash == corpus(Data(**SMALL)).split_hash
+    assert live.split_hash == open_corpus(Data(**SMALL)).split_hash
     assert live.split_hash != packed.split_hash
 
 
@@ -136,7 +136,7 @@ def test_a_bad_file_stops_the_pack_and_leaves_nothing(copy):
     victim = folder(copy).table.query("split == 'train' and label == 1")["id"].iloc[-1]
     path = copy / "train" / victim[0] / victim[1] / victim[2] / f"{victim}.npy"
     np.save(path, np.zeros((3, 4096)))
-    opened = corpus(Data(source=str(copy)))
+    opened = open_corpus(Data(source=str(copy)))
     before = set((cache.root() / "pack").glob("*")) | {None}
     with pytest.raises(InputError, match=victim):
         opened.batches(Live(batch=8), 0, 1)
@@ -151,8 +151,8 @@ def test_psd_is_fitted_on_training_noise_alone(copy, packed):
     for name in other:
         path = copy / "train" / name[0] / name[1] / name[2] / f"{name}.npy"
         np.save(path, np.load(path) * 10)
-    np.testing.assert_array_equal(corpus(Data(source=str(copy))).asd, packed.asd)
+    np.testing.assert_array_equal(open_corpus(Data(source=str(copy))).asd, packed.asd)
     noise = table[(table["split"] == "train") & (table["label"] == 0)]["id"].iloc[0]
     path = copy / "train" / noise[0] / noise[1] / noise[2] / f"{noise}.npy"
     np.save(path, np.load(path) * 10)
-    assert (corpus(Data(source=str(copy))).asd > packed.asd * 1.01).mean() > 0.9
+    assert (open_corpus(Data(source=str(copy))).asd > packed.asd * 1.01).mean() > 0.9

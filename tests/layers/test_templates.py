@@ -15,9 +15,9 @@ from gwres.layers.templates import (
     design,
 )
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
+from gwres.matched.bank import templates as drawn
+from gwres.matched.bank import whitened
 from gwres.simulate.population import population
-from gwres.simulate.templates import templates as drawn
-from gwres.simulate.templates import whitened
 from gwres.strain import WHITENED_RATE, WHITENED_SAMPLES
 from tests.binaries import HEAVY, record
 from tests.contract import check_layer, close

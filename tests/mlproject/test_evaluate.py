@@ -9,15 +9,20 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from gwres import judge, matched_filter, metrics, tracking, train, versions
-from gwres.data.corpus import Data, corpus
+from gwres.data.corpus import Data, open_corpus
 from gwres.errors import InputError
-from gwres.markdown import GAP
+from gwres.jobs import evaluate as job
+from gwres.judging import metrics
+from gwres.matched import score
 from gwres.mlproject import entry, evaluate
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
+from gwres.pages.markdown import GAP
+from gwres.serve import registered
 from gwres.simulate import dataset
 from gwres.simulate.population import POPULATIONS
+from gwres.tracking import log, registry
+from gwres.training import fit
 from tests.contract import awake
 
 from .conftest import words
@@ -29,7 +34,7 @@ SMALL = {"judged": "40", "psd_windows": "40"}
 
 @pytest.fixture(scope="module")
 def opened():
-    return corpus(DATA)
+    return open_corpus(DATA)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +56,8 @@ def logged(networks, opened, tmp_path_factory):
     runs = []
     for model in networks:
         with mlflow.start_run() as run:
-            info = tracking.classifier(model, opened.judged["gate"][:1])
-            mlflow.register_model(f"models:/{info.model_id}", "net")
+            model_id = log.model(model, opened.judged["gate"][:1])
+            mlflow.register_model(f"models:/{model_id}", "net")
         runs.append(run.info.run_id)
     mlflow.MlflowClient().set_registered_model_alias("net", "best", "1")
     yield runs
@@ -87,7 +92,7 @@ def predictions(run, split="holdout"):
 
 def test_one_model_on_the_rows_of_training_runs(judged, networks, opened):
     run, below = judged(model="net/2", **SMALL)
-    expected = train.score(networks[1], opened.judged["holdout"])
+    expected = fit.score(networks[1], opened.judged["holdout"])
     pd.testing.assert_frame_equal(predictions(run), expected, atol=1e-4, rtol=0)
     found = run.data.metrics
     area = metrics.roc_auc(expected["label"], expected["logit"])
@@ -110,8 +115,8 @@ def test_several_are_compared_in_pairs(judged, networks, opened):
     assert [one.info.run_name for one in below] == names
     windows = opened.judged["gate"]
     drawn = POPULATIONS["g2net"]
-    logits = [train.score(model, windows)["logit"] for model in networks]
-    logits.append(matched_filter.score(windows, opened.asd, drawn))
+    logits = [fit.score(model, windows)["logit"] for model in networks]
+    logits.append(score.score(windows, opened.asd, drawn))
     labels = windows.table["label"]
     assert "gate/brier" in below[0].data.metrics
     assert "gate/brier" not in below[2].data.metrics
@@ -143,10 +148,10 @@ def test_the_filter_alone_with_another_statistic_on_a_folder(judged, tmp_path):
     dataset.write(root, POPULATIONS["g2net"], 240, 0, seed=1)
     settings = {"data": str(root), "statistic": "coincident", "split": "stack"}
     run, _ = judged(model="matched-filter", psd_windows="40", **settings)
-    found = corpus(Data(source=str(root), psd_windows=40))
+    found = open_corpus(Data(source=str(root), psd_windows=40))
     windows = found.judged["stack"]
     drawn = POPULATIONS["g2net"]
-    scores = matched_filter.score(windows, found.asd, drawn, "coincident")
+    scores = score.score(windows, found.asd, drawn, "coincident")
     table = predictions(run, "stack")
     assert list(table["id"]) == list(windows.table["id"])
     np.testing.assert_allclose(table["logit"], scores)
@@ -154,14 +159,14 @@ def test_the_filter_alone_with_another_statistic_on_a_folder(judged, tmp_path):
 
 
 def test_what_a_name_means(logged):
-    assert versions.pin("net") == "models:/net/2", "the newest"
-    assert versions.pin("models:/net/1") == "models:/net/1"
-    assert versions.pin("net@best") == "models:/net/1"
+    assert registry.pin("net") == "models:/net/2", "the newest"
+    assert registry.pin("models:/net/1") == "models:/net/1"
+    assert registry.pin("net@best") == "models:/net/1"
     client = mlflow.MlflowClient()
     client.set_registered_model_alias("net", "champion", "1")
-    assert versions.pin("net") == "models:/net/1", "the champion"
+    assert registry.pin("net") == "models:/net/1", "the champion"
     client.delete_registered_model_alias("net", "champion")
-    run = versions.pin(f"runs:/{logged[0]}/model")
+    run = registry.pin(f"runs:/{logged[0]}/model")
     assert run == f"runs:/{logged[0]}/model"
 
 
@@ -185,8 +190,8 @@ def test_what_a_name_means(logged):
 def test_wrong_input_is_refused_before_anything_is_loaded(
     judged, monkeypatch, caplog, settings, message
 ):
-    monkeypatch.setattr(versions, "load", None)
-    monkeypatch.setattr(matched_filter, "baseline", None)
+    monkeypatch.setattr(registered, "load", None)
+    monkeypatch.setattr(job, "baseline", None)
     with pytest.raises(SystemExit) as end:
         judged(**settings)
     assert end.value.code == 2
@@ -207,8 +212,8 @@ def test_a_model_of_something_else_is_refused(logged):
             signature=ModelSignature(columns, columns),
             pip_requirements=[],
         )
-    with pytest.raises(InputError, match="column logit among its outputs; .* height"):
-        versions.pin(f"models:/{info.model_id}")
+    with pytest.raises(InputError, match="that gwres has logged; .* holds no files"):
+        registry.pin(f"models:/{info.model_id}")
 
 
 def test_too_few_windows_to_judge_on(opened):
@@ -217,7 +222,7 @@ def test_too_few_windows_to_judge_on(opened):
     noise = windows.table[windows.table["label"] == 0]
     empty, one = [type(windows)("gate", t, None, None) for t in (none, noise)]
     with pytest.raises(InputError, match="must have windows in gate; here has none"):
-        judge._check(empty, False, "here")
-    judge._check(one, False, "here")
+        job._check(empty, False, "here")
+    job._check(one, False, "here")
     with pytest.raises(InputError, match="gate of here has 0 signals"):
-        judge._check(one, True, "here")
+        job._check(one, True, "here")

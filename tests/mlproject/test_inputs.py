@@ -66,6 +66,7 @@ def refused(store, monkeypatch, tmp_path, caplog):
         ({"colour": "red"}, "unrecognized arguments: --colour red"),
         ({"init": "no-such-run"}, "init must be a .keras file or the id of a run"),
         ({"storage": "nonsense"}, "storage must be a database URL"),
+        ({"norm": "group", "width": "6"}, "width must be a multiple of 4"),
     ],
 )
 def test_wrong_parameters(refused, settings, message):
@@ -142,8 +143,8 @@ def test_predict_refuses_what_it_cannot_score(refused, simulated, tmp_path):
     data = {"data": str(simulated)}
     said = refused(predict, data)
     assert "received gwres-ensemble@champion: " in said
-    assert "received gwres-resnet18/7: " in refused(
-        predict, data | {"model": "gwres-resnet18/7"}
+    assert "received gwres-resnet18-waveform/7: " in refused(
+        predict, data | {"model": "gwres-resnet18-waveform/7"}
     )
     said = refused(predict, data | {"out": str(tmp_path)})
     assert "out must be the file to write" in said

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gwres.recipe import Recipe
+from gwres.tracking import tags
+from gwres.training.recipe import Recipe
 
 from .conftest import TINY
 
@@ -57,6 +58,16 @@ def test_run_is_finished_with_its_metrics_parameters_and_tags(finished):
     assert contexts == {"validation", "stack", "gate", "holdout"}
 
 
+def test_every_name_in_mlflow_is_in_the_table(finished):
+    """Of the run and of its trials, and their prefixes."""
+    for run in finished.runs(parents=False):
+        own = {name for name in run.data.tags if name.startswith("gwres.")}
+        assert own and own <= set(tags.TAGS)
+        assert all(tags.known(name) for name in run.data.metrics)
+        parts = {name.partition(".")[0] for name in run.data.params if "." in name}
+        assert parts <= set(tags.PREFIXES)
+
+
 def test_trials_are_nested_runs_with_their_state(finished):
     parent = finished.runs()[-1]
     trials = finished.runs(parents=False)
@@ -81,16 +92,16 @@ def test_artifacts_are_there(finished):
 def test_the_run_says_what_came_out(finished):
     """The note, the tags for columns, and the command that gives the same again."""
     run = finished.runs()[-1]
-    tags, metrics = run.data.tags, run.data.metrics
-    note = tags["mlflow.note.content"]
+    named, metrics = run.data.tags, run.data.metrics
+    note = named["mlflow.note.content"]
     area = [metrics[f"holdout/roc_auc{end}"] for end in ("", "_low", "_high")]
     said = "{:.4f} ({:.4f} to {:.4f})".format(*area)
-    assert said in note and tags["gwres.roc_auc"] == said
+    assert said in note and named["gwres.roc_auc"] == said
     assert f"{metrics['matched_filter/roc_auc']:.4f}" in note
     assert "| Network SNR" in note and "**Study**" in note
     assert f"/runs/{run.info.run_id}/artifacts/report.html" in note
-    assert tags["gwres.entry"] == "main"
-    command = tags["gwres.command"]
+    assert named["gwres.entry"] == "main"
+    command = named["gwres.command"]
     assert command in note
     best = {k.rpartition(".")[2]: v for k, v in run.data.params.items()}
     usual = Recipe().flat()
@@ -177,9 +188,9 @@ def _made(path):
     return str(path)
 
 
-def test_twice_at_once_on_a_fresh_store(project):
-    command = project.command(TINY | {"trials": "1"})
-    both = [project.start(command) for _ in range(2)]
+def test_two_entry_points_at_once_on_a_fresh_store(project):
+    """Neither is in the other's way; of two `mlflow run`, see docs/train.md."""
+    both = [project.module(TINY | {"trials": "1"}) for _ in range(2)]
     outputs = [process.communicate(timeout=500)[0] for process in both]
     for process, output in zip(both, outputs):
         assert process.returncode == 0, output
@@ -258,8 +269,8 @@ def test_the_kaggle_route(finished):
     assert table["id"].tolist() == expected["id"].tolist() and len(table) == 6
     assert table["target"].between(0, 1).all() and (table["target"] != 0.5).all()
     finished.typed(
-        "mlflow run . -e evaluate -P model=gwres-resnet34,matched-filter",
-        **{"model": "gwres-resnet16,matched-filter", "data": data},
+        "mlflow run . -e evaluate -P model=gwres-resnet34-templates,matched-filter",
+        **{"model": "gwres-resnet16-templates,matched-filter", "data": data},
     )
-    names = ["models:/gwres-resnet16/1", "matched-filter"]
+    names = ["models:/gwres-resnet16-templates/1", "matched-filter"]
     assert f"difference/{names[0]} less {names[1]}" in finished.runs()[0].data.metrics

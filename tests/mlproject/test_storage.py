@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gwres import tune
+from gwres.training import study as studies
 from tests import readme
 
 from .conftest import TINY
@@ -64,9 +64,9 @@ def test_two_processes_share_a_study(project, database):
     runs = project.runs(parents=False)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     [name] = {parent.data.tags["gwres.study"] for parent in parents}
-    opened = tune.storage(database)
-    study = tune.study(opened, name, 0)
-    numbers = sorted(trial.number for trial in tune.finished(study))
+    opened = studies.storage(database)
+    study = studies.begin(opened, name, 0)
+    numbers = sorted(trial.number for trial in studies.finished(study))
     opened.remove_session()
     opened.engine.dispose()
     # One that had begun when the last was finished is finished too.

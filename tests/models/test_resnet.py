@@ -8,6 +8,7 @@ from gwres.errors import InputError
 from gwres.models import resnet
 from gwres.models.classifier import FRONTENDS, classifier, network
 from gwres.models.resnet import CONVOLUTIONS, DEPTHS, ResNet, trunk
+from gwres.training.recipe import Recipe
 from tests.contract import awake, check_layer, close, fresh
 
 # Weights of the networks of their own width, without normalisation. A change of the
@@ -84,7 +85,8 @@ def inputs():
 
 @pytest.mark.parametrize(("depth", "frontend"), CASES)
 def test_every_network_has_its_pinned_size(depth, frontend):
-    model = network(ResNet(depth=depth), frontend)
+    recipe = Recipe().vary({"depth": depth, "frontend": frontend}).sized()
+    model = network(recipe.model, frontend)
     assert model.count_params() == PARAMETERS[depth, frontend]
     assert model.input_shape == (None, 2048, 3)
     assert model.output_shape == (None, 1)
@@ -222,6 +224,7 @@ def test_h1_and_l1_share_their_stem(inputs):
     [
         ({"depth": 35}, "depth must be one of 16, 18, 34, 50, 101, 152; received 35"),
         ({"norm": "layer"}, "norm must be one of none, batch, group; received layer"),
+        ({"norm": "group", "width": 6}, "width must be a multiple of 4 .* received 6"),
     ],
 )
 def test_wrong_settings_are_refused(wrong, message):
@@ -229,6 +232,11 @@ def test_wrong_settings_are_refused(wrong, message):
         ResNet(**wrong)
     with pytest.raises(TypeError):
         ResNet(detph=18)
+
+
+def test_a_width_left_open_is_no_network():
+    with pytest.raises(InputError, match="`Recipe.sized` sets it"):
+        network(ResNet(16), "waveform")
 
 
 def test_the_classifier_trains_a_step(inputs, fitted):

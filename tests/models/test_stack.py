@@ -8,13 +8,13 @@ import pytest
 from keras import ops
 
 from gwres.errors import InputError
-from gwres.filters import Filters
 from gwres.layers.evidence import Evidence
 from gwres.layers.templates import Templates
 from gwres.layers.whiten import Whiten
+from gwres.matched.design import Filters
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
-from gwres.models.stack import ALONE, Stack, joined
+from gwres.models.stack import SINGLE, Stack, joined
 from tests.contract import awake, close
 
 
@@ -68,6 +68,6 @@ def test_joined_answers_as_each_alone_and_measures_once(several, windows, monkey
 def test_a_stack_is_a_weighted_sum():
     stack = Stack("nonnegative", (0.5, 2.0), -1.0, 0.1)
     assert stack([[1.0, 2.0], [0.0, 0.0]]).tolist() == [3.5, -1.0]
-    assert ALONE([[7.0]]).tolist() == [7.0]
+    assert SINGLE([[7.0]]).tolist() == [7.0]
     with pytest.raises(InputError, match=r"2 members.*\(1, 3\)"):
         stack([[1.0, 2.0, 3.0]])

@@ -4,7 +4,7 @@ import lal
 import numpy as np
 import pytest
 
-from gwres.simulate.detectors import GPS, delays, network, patterns
+from gwres.simulate.detectors import GPS, delays, patterns, sky_response
 from gwres.strain import DETECTORS
 from tests.contract import close
 
@@ -94,7 +94,7 @@ def test_limits_and_symmetries():
 
 def test_the_ligos_see_one_wave_with_opposite_signs():
     """Over the whole sky each detector's mean of F+^2 + Fx^2 is 2/5."""
-    sky = network()
+    sky = sky_response()
     assert abs(sky.weights.sum() - 1) < 1e-12
     # Weighed by what the three hear best, the LIGOs hear more than that.
     assert 0.4 < sky.covariance[0, 0] < 0.6 and 0.4 < sky.covariance[1, 1] < 0.6

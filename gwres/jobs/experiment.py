@@ -1,0 +1,291 @@
+"""The job that runs an experiment: its members one by one, then one table of all."""
+
+import logging
+import multiprocessing
+import os
+import platform
+import re
+import threading
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from filelock import Timeout
+
+from gwres import cache, experiment
+from gwres.data.corpus import SIMULATED, open_corpus
+from gwres.errors import InputError
+from gwres.jobs.publish import publish
+from gwres.jobs.train import train
+from gwres.judging import stacker
+from gwres.judging.predictions import differences
+from gwres.matched.score import baseline
+from gwres.pages import notes, plots, standings
+from gwres.pages.markdown import address
+from gwres.pages.plots import MATCHED_FILTER
+from gwres.simulate.population import population
+from gwres.tracking import runs, tags
+
+logger = logging.getLogger(__name__)
+
+
+def run(name, smoke, begin):
+    """Train or find every member, and log the table; or measure, and log what it gives.
+
+    Members that an earlier run of an experiment has finished are not trained again;
+    one that was interrupted goes on. Those of earlier runs of this experiment move
+    below the present run, so that the last one shows all.
+
+    Args:
+        name: of a file in `experiment.FOLDER`.
+        smoke: whether to shrink it to seconds.
+        begin: function of a name, a function of a list, and that list, such as
+            `entry.run`: what a member's process begins its run with.
+
+    Raises:
+        InputError: no experiment of that name, or it is being run on this machine.
+        ChildProcessError: some members failed; the others are finished.
+    """
+    kind, content = experiment.load(name, smoke)
+    question = experiment.question(name)
+    name = f"{name}-smoke" if smoke else name
+    with _exclusive(name):
+        named = {tags.EXPERIMENT: name, tags.HOST: platform.node(), tags.NAME: name}
+        runs.amend(runs.present().id, named)
+        if kind == "measure":
+            measured = content()
+            page(
+                question,
+                {"table": measured.table},
+                measured.metrics,
+                figures=measured.figures,
+                told=True,
+            )
+        else:
+            _train(name, content, begin, question)
+
+
+def _exclusive(name):
+    """One run of an experiment at a time: two would train the same members twice."""
+    lock = cache.lock("experiment", [name, runs.environment("")])
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"experiment {name} is being run already: wait until it is finished"
+        ) from None
+
+
+def _train(name, members, begin, question):
+    """Train the members that are not finished, and show all after each."""
+    logger.info("experiment %s: %d members", name, len(members))
+    corpora = {
+        member.recipe.data: open_corpus(member.recipe.data)
+        for member in members.values()
+    }
+    before = _supersede(name)
+    done, failed, tables = {}, {}, {}
+    for number, (called, member) in enumerate(members.items(), 1):
+        place = f"member {number} of {len(members)}, {called}"
+        digest = member.digest(corpora[member.recipe.data].split_hash)
+        run_id, finished = _find(called, digest, before)
+        if finished:
+            logger.info("%s: finished before, run %s", place, run_id)
+        else:
+            logger.info("%s: run %s", place, run_id)
+            finished = _start(run_id, member, begin)
+        if finished:
+            done[called] = run_id
+            tables[called] = runs.tables(run_id)
+        else:
+            failed[called] = run_id
+            logger.error("%s: FAILED, the others go on", place)
+        if done:
+            last = number == len(members)
+            _show(members, done, failed, tables, corpora, question, last)
+    if failed:
+        raise ChildProcessError(
+            f"{len(failed)} of {len(members)} members failed: {', '.join(failed)}; "
+            "their runs tell why"
+        )
+
+
+def _supersede(name):
+    """Close earlier runs of the experiment on this machine; none of them is alive.
+
+    Returns:
+        Their ids.
+    """
+    present = runs.present().id
+    before = [run for run in runs.tagged({tags.EXPERIMENT: name}) if run.id != present]
+    for earlier in before:
+        dead = _here(earlier) and earlier.status == "RUNNING"
+        runs.amend(earlier.id, {tags.CONTINUED: present}, "KILLED" if dead else None)
+    return [earlier.id for earlier in before]
+
+
+def _here(run):
+    return run.tags.get(tags.HOST) == platform.node()
+
+
+def _find(called, digest, before):
+    """The run of a member: a finished one, else one to go on with, else a new one.
+
+    Returns:
+        (run id, whether it is finished).
+    """
+    named = {tags.PARENT: runs.present().id, tags.NAME: called}
+    alike = runs.tagged({tags.MEMBER: digest})
+    own = [run for run in alike if run.tags[tags.PARENT] in before]
+    for run in [*own, *alike]:
+        if run.status == "FINISHED":
+            # One of another experiment stays where it is.
+            if run in own:
+                runs.amend(run.id, named)
+            return run.id, True
+    for run in filter(_here, own):
+        runs.amend(run.id, named | {tags.ERROR: None})
+        return run.id, False
+    named = {tags.MEMBER: digest, tags.HOST: platform.node()}
+    return runs.schedule(called, named), False
+
+
+def _start(run_id, member, begin):
+    """Train a member in a process of its own; whether it went well.
+
+    What TensorFlow does not give back is given back by the process's end.
+    """
+    context = multiprocessing.get_context("spawn")
+    arguments = runs.environment(run_id), member, begin
+    process = context.Process(target=_member, args=arguments)
+    process.start()
+    try:
+        process.join()
+    except BaseException:
+        process.terminate()
+        process.join()
+        runs.amend(run_id, {}, "KILLED")
+        raise
+    status = runs.read(run_id).status
+    if status not in ("FINISHED", "FAILED"):
+        error = f"its process ended with exit code {process.exitcode}"
+        runs.amend(run_id, {tags.ERROR: error}, "FAILED")
+    return status == "FINISHED"
+
+
+def _member(environment, member, begin):
+    """What a member's process does."""
+    parent = multiprocessing.parent_process()
+
+    def leave():
+        # A member without its experiment would hold the checkpoints that the next
+        # run of the experiment goes on from.
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+    os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
+    os.environ.update(environment)
+    begin("member", partial(_fit, member), [])
+
+
+def _fit(member, _):
+    train(member.recipe, member.trials)
+
+
+def _show(members, done, failed, tables, corpora, question, last):
+    """Log the table of what there is, and what the members are worth together."""
+    settings = standings.varied({name: one.recipe for name, one in members.items()})
+    rows = {}
+    for called, run_id in done.items():
+        cost = runs.read(run_id).metrics
+        rows[called] = settings[called] | {
+            "parameters": cost[tags.PARAMETERS],
+            "core_seconds": cost[tags.CORE_SECONDS],
+            **standings.row(tables[called]),
+            "run": run_id,
+        }
+    own = standings.table(rows)
+    groups, compared = {}, []
+    for called in done:
+        judged = corpora[members[called].recipe.data].name
+        groups.setdefault(judged, {})[called] = tables[called]
+    for judged, group in groups.items():
+        data = members[next(iter(group))].recipe.data
+        corpus, drawn = corpora[data], population(data.population)
+        classical = baseline(corpus.judged["holdout"], corpus.asd, drawn)
+        suffix = f", {judged}" if len(groups) > 1 else ""
+        hashed = data.source != SIMULATED
+        more, pairs = _together(group, own, classical, suffix, hashed)
+        rows |= more
+        compared.append(pairs)
+    rows |= {name: {"run": standings.FAILED + made} for name, made in failed.items()}
+    pairs = pd.concat(compared)
+    logged = {
+        "table": standings.table(rows),
+        "spread": standings.spread(own),
+        "differences": pairs.rename(columns={"first": "name", "second": "against"}),
+    }
+    metrics = {
+        f"roc_auc/{name}": row["roc_auc"]
+        for name, row in rows.items()
+        if "roc_auc" in row
+    }
+    logged = {name: table for name, table in logged.items() if len(table)}
+    page(question, logged, metrics, standings.headline(pairs), told=last)
+
+
+def _together(group, own, classical, suffix, hashed):
+    """Rows of the matched filter and of the members together, and the differences."""
+    filtered = f"{MATCHED_FILTER}{suffix}"
+    rows = {filtered: standings.row({"holdout": classical})}
+    known = own[own["name"].isin(group)]
+    # Chosen on validation: the best on the holdout would flatter itself.
+    scores = known["val_roc_auc"] if "val_roc_auc" in known else known["roc_auc"] * 0
+    best = known["name"].iloc[int(np.nanargmax(scores.fillna(-1)))]
+    judged, pairs = {filtered: classical, best: group[best]["holdout"]}, []
+    pairs.append((best, filtered))
+    if len(group) > 1:
+        for name, table in stacker.together(group, hashed).items():
+            called = f"{name}{suffix}"
+            rows[called] = standings.row({"holdout": table})
+            judged[called] = table
+            pairs += [(called, filtered), (called, best)]
+    return rows, differences(judged, pairs)
+
+
+def page(question, tables, metrics, headline="", figures=None, told=False):
+    """Log tables as CSV, Markdown and HTML, figures, and the note of them.
+
+    Args:
+        question: that the experiment asks.
+        tables: dict of name to DataFrame, "table" among them.
+        metrics: dict of name to number.
+        headline: the answer in Markdown, or "".
+        figures: dict of path to Figure.
+        told: whether the tables are shown on the screen too.
+    """
+    table, figures = tables["table"], dict(figures or {})
+    if {"roc_auc", "roc_auc_low", "roc_auc_high"} <= set(table):
+        figures["plots/roc_auc.png"] = plots.areas(table)
+
+    def write(out):
+        for name, one in tables.items():
+            shown = standings.readable(one)
+            text = standings.markdown(shown)
+            one.to_csv(out / f"{name}.csv", index=False)
+            (out / f"{name}.md").write_text(text, encoding="utf-8")
+            shown.to_html(out / f"{name}.html", index=False, encoding="utf-8")
+            if told:
+                logger.info("%s\n%s", name, text)
+        for path, figure in figures.items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(out / path)
+
+    def note(place):
+        brief = standings.brief(table, lambda run: address((place[0], run)))
+        return notes.answered(question, headline, brief, place, list(figures))
+
+    # MLflow takes letters, digits, spaces and a few signs in a metric's name.
+    metrics = {re.sub(r"[^\w\-./ ]", "", name): x for name, x in metrics.items()}
+    publish(note, write=write, metrics=metrics)

@@ -1,0 +1,146 @@
+"""The job that trains a network: data, study, fit, scores, and all of it in MLflow."""
+
+import logging
+
+from gwres import cache
+from gwres.data.corpus import open_corpus
+from gwres.jobs.publish import judge, publish
+from gwres.matched.score import baseline
+from gwres.pages import gallery, notes, plots, report
+from gwres.simulate.population import population
+from gwres.tracking import log, runs, tags, ui
+from gwres.training import fit, study
+
+logger = logging.getLogger(__name__)
+STORAGE = "sqlite:///optuna.db"
+
+
+def train(recipe, trials=0, storage=STORAGE):
+    """Open the data, tune if asked to, train, judge, and log it all.
+
+    Args:
+        recipe: a `Recipe`.
+        trials: how many finished trials the study should hold; 0 does not tune.
+        storage: database URL of the study.
+
+    Returns:
+        list of the lines that matter, for the screen.
+    """
+    weights = runs.first_weights(recipe.fit.init)
+    database = study.storage(storage) if trials else None
+    recipe = recipe.sized()
+    corpus = open_corpus(recipe.data)
+    log.corpus(corpus, recipe.data.source)
+    tuned = ""
+    if trials and _can_tune(corpus):
+        recipe, tuned = _tune(recipe, corpus, database, trials, weights)
+    log.recipe(recipe)
+    logger.info("training %s", recipe.name)
+    with _workplace(recipe, corpus) as folder:
+        trained = fit.fit(recipe, corpus, folder, weights, log.epoch)
+        return _publish(recipe, corpus, trained, tuned)
+
+
+def unlogged(recipe, purpose):
+    """A trained classifier, of no run, for an experiment to measure; resumes.
+
+    Args:
+        recipe: a `Recipe`.
+        purpose: keeps the checkpoints of one recipe's uses apart.
+
+    Returns:
+        keras.Model, raw strain to logit.
+    """
+    corpus = open_corpus(recipe.data)
+    with _workplace(recipe, corpus, purpose) as folder:
+        return fit.fit(recipe, corpus, folder).classifier
+
+
+def _workplace(recipe, corpus, purpose="recipe"):
+    return cache.workplace({purpose: recipe.flat(), "data": corpus.name})
+
+
+def _can_tune(corpus):
+    """Whether validation holds both classes, which ROC-AUC and so tuning need."""
+    labels = corpus.judged["validation"].table["label"]
+    both = labels.nunique() == 2
+    if not both:
+        log.warn(
+            f"no tuning: {tags.VAL_AREA} needs both labels, validation has "
+            f"{(labels == 1).sum()} signals and {(labels == 0).sum()} noise windows"
+        )
+    return both
+
+
+def _tune(recipe, corpus, database, trials, weights):
+    """Run a study and log it: the recipe with the best settings, the study's note."""
+    begun = study.begin(database, study.name(recipe, corpus), recipe.fit.seed)
+    recipe = study.tune(recipe, corpus, begun, trials, log.Trial, weights)
+    table, shares = study.table(begun), study.importance(begun)
+    figures = {
+        "history": plots.study_course(table),
+        "slices": plots.study_slices(table),
+    }
+    if shares:
+        figures["importance"] = plots.study_importance(shares)
+    log.study(begun.study_name, table, figures)
+    return recipe, notes.study(begun.study_name, table, shares)
+
+
+def _publish(recipe, corpus, trained, tuned):
+    """Score every judged split through the raw path, and log what it shows.
+
+    Returns:
+        list of lines for the screen.
+    """
+    tables = {
+        name: fit.score(trained.classifier, windows)
+        for name, windows in corpus.judged.items()
+    }
+    cost = {
+        tags.CORE_SECONDS: trained.core_seconds,
+        tags.SPEED: trained.windows / trained.core_seconds,
+        tags.PARAMETERS: trained.classifier.count_params(),
+    }
+    named = {tags.COMMAND: recipe.command}
+    holdout, lines = tables["holdout"], []
+    if len(holdout):
+        drawn = population(recipe.data.population)
+        classical = baseline(corpus.judged["holdout"], corpus.asd, drawn)
+        found = judge(holdout, classical)
+        if found.area:
+            lines = [
+                f"ROC-AUC  {found.area} on {len(holdout):,} holdout windows; matched "
+                f"filter {found.metrics[tags.FILTER_AREA]:.4f}"
+            ]
+        publish(
+            lambda place: notes.trained(
+                recipe.name, (holdout, classical), place, cost, recipe.command, tuned
+            ),
+            tables,
+            lambda out: report.write(
+                out,
+                recipe.name,
+                holdout,
+                trained.history,
+                classical,
+                gallery.loudest(corpus),
+                {"Cost": cost, "Settings": recipe.flat()},
+                gallery.viewer(corpus.judged["holdout"], corpus.asd),
+            ),
+            metrics=cost | found.metrics,
+            warnings=found.warnings,
+            named=named | found.named,
+        )
+    else:
+        empty = "holdout has no windows: no metrics and no report"
+        publish(
+            lambda place: f"{empty}\n\n{tuned}",
+            tables,
+            metrics=cost,
+            warnings=[empty],
+            named=named,
+        )
+    some = next(one.read(0, 1) for one in corpus.judged.values() if len(one.table))
+    log.model(trained.classifier, some)
+    return [*lines, *ui.next_steps(reported=len(holdout) > 0)]

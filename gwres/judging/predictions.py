@@ -1,0 +1,197 @@
+"""The predictions table, and everything that is read from it.
+
+The table is the contract between a model and its judges: one row per window, with
+`COLUMNS` (id and split, text; label, 0 or 1; logit, finite; network_snr, NaN for noise
+and where unknown). Further columns, such as the parameters of the signals, are shown in
+the report and not read.
+"""
+
+from itertools import combinations
+
+import pandas as pd
+
+from gwres.errors import InputError
+from gwres.judging import metrics
+
+COLUMNS = ("id", "split", "label", "logit", "network_snr")
+# Measures of the order of the windows alone: name, title, false-positive rate if any,
+# function.
+ORDER = (
+    ("roc_auc", "ROC-AUC", (), metrics.roc_auc),
+    ("tpr_at_fpr_0.01", "Sensitivity at FPR 0.01", (0.01,), metrics.tpr_at_fpr),
+    ("tpr_at_fpr_0.001", "Sensitivity at FPR 0.001", (0.001,), metrics.tpr_at_fpr),
+    ("partial_auc_0.01", "Partial ROC-AUC to FPR 0.01", (0.01,), metrics.partial_auc),
+)
+# Measures of the logits as log odds, which a matched filter's statistic need not be.
+ODDS = (
+    ("accuracy", "Accuracy at logit 0", metrics.accuracy),
+    ("brier", "Brier score (chance 0.25, best 0)", metrics.brier),
+)
+
+
+def check(table):
+    """Refuse a table that is not the predictions of one split.
+
+    Rows of other splits beside the holdout's would flatter every number unseen.
+
+    Raises:
+        InputError: no rows, a missing column, an id that comes twice, more splits than
+            one, or labels or logits that `metrics.check` refuses.
+    """
+    if any(name not in table for name in COLUMNS):
+        raise InputError(
+            f"predictions need the columns {', '.join(COLUMNS)}; received "
+            f"{', '.join(map(str, table.columns))}"
+        )
+    metrics.check(table["label"], table["logit"])
+    splits = sorted(table["split"].astype(str).unique())
+    if len(splits) > 1:
+        raise InputError(f"expected rows of one split, received {', '.join(splits)}")
+    again = table["id"][table["id"].duplicated()]
+    if len(again):
+        raise InputError(
+            f"expected each id once; {len(again):,} come again, such as {again.iloc[0]}"
+        )
+
+
+def write(folder, tables):
+    """Write predictions as every run keeps them: `predictions/<split>.parquet`.
+
+    Args:
+        folder: Path, of which `predictions` is made.
+        tables: dict of split to predictions.
+    """
+    (folder / "predictions").mkdir()
+    for split, table in tables.items():
+        path = folder / "predictions" / f"{split}.parquet"
+        table.to_parquet(path, index=False)
+
+
+def align(table, other):
+    """The rows of `other`, predictions of the same windows, in the order of `table`.
+
+    Raises:
+        InputError: the two hold other ids or other labels.
+    """
+    check(table)
+    check(other)
+    ours, theirs = set(table["id"]), set(other["id"])
+    if ours != theirs:
+        raise InputError(
+            "expected two predictions of the same windows; "
+            f"{len(ours - theirs):,} ids are only in the first and "
+            f"{len(theirs - ours):,} only in the second"
+        )
+    rows = other.set_index("id").loc[table["id"]].reset_index()
+    differ = int((rows["label"].to_numpy() != table["label"].to_numpy()).sum())
+    if differ:
+        raise InputError(
+            f"expected the same labels in both predictions; {differ:,} of "
+            f"{len(rows):,} differ"
+        )
+    return rows
+
+
+def compare(table, other):
+    """Difference in ROC-AUC, `table` less `other`, paired by id: `metrics.Difference`.
+
+    Raises:
+        InputError: not the same windows, or one class alone.
+    """
+    rows = align(table, other)
+    return metrics.paired(table["label"], table["logit"], rows["logit"])
+
+
+def differences(tables, pairs=None):
+    """Differences in ROC-AUC between models, each paired by window.
+
+    Args:
+        tables: dict of name to predictions of one split, the same windows in each.
+        pairs: which two to compare, a list of (name, name); by default each two.
+
+    Returns:
+        DataFrame of columns first, second, difference (first less second), low, high
+        (95%, DeLong) and p (two-sided).
+
+    Raises:
+        InputError: not the same windows, or one class alone.
+    """
+    rows = []
+    for first, second in combinations(tables, 2) if pairs is None else pairs:
+        less = compare(tables[first], tables[second])
+        rows.append((first, second, less.value, less.low, less.high, less.p))
+    return pd.DataFrame(
+        rows, columns=["first", "second", "difference", "low", "high", "p"]
+    )
+
+
+def summary(table, prefix="holdout"):
+    """The metrics of a run by their names in MLflow.
+
+    Args:
+        table: predictions of one split.
+        prefix: what the names begin with: `holdout/roc_auc`.
+
+    Returns:
+        (dict of name to float, list of notes): a note for each metric that the rows are
+        too few for, which is then not in the dict.
+
+    Raises:
+        InputError: what `check` refuses.
+    """
+    check(table)
+    labels, logits = table["label"], table["logit"]
+    measured, notes = ordered(table)
+    named = {name: function(labels, logits) for name, _, function in ODDS}
+    for name, value in measured.items():
+        named[name] = getattr(value, "value", value)
+    if "roc_auc" in measured:
+        area = measured["roc_auc"]
+        named |= {"roc_auc_low": area.low, "roc_auc_high": area.high}
+        for one in by_snr(table, least=1):
+            name = f"roc_auc_snr_{one.low:g}_{one.high:g}".replace("inf", "up")
+            if one.count >= metrics.LEAST:
+                named[name] = one.measure.value
+            else:
+                needed = f"{metrics.LEAST} signals, received {one.count}"
+                notes.append(f"{name} needs {needed}")
+        unknown = int((table["network_snr"].isna() & (labels == 1)).sum())
+        if unknown:
+            notes.append(f"metrics by SNR leave out {unknown:,} signals of unknown SNR")
+    named = {f"{prefix}/{name}": float(value) for name, value in named.items()}
+    return named, [f"{prefix}: {note}" for note in notes]
+
+
+def area_of(named, prefix="holdout"):
+    """The ROC-AUC among the metrics of a run, as `summary` names them.
+
+    Returns:
+        `metrics.Interval`, or None where the run has none.
+    """
+    ends = [named.get(f"{prefix}/roc_auc{end}") for end in ("", "_low", "_high")]
+    return None if None in ends else metrics.Interval(*ends)
+
+
+def ordered(table):
+    """Results of `ORDER` by name, and a note for each that cannot be had."""
+    labels, logits = table["label"], table["logit"]
+    signals, noise = int((labels == 1).sum()), int((labels == 0).sum())
+    if not signals or not noise:
+        return {}, [
+            "the metrics of order need signals and noise; received "
+            f"{signals:,} signals and {noise:,} noise windows"
+        ]
+    results, notes = {}, []
+    for name, _, rate, function in ORDER:
+        least = round(1 / rate[0]) if rate else 1
+        if noise < least:
+            notes.append(f"{name} needs {least:,} noise windows, received {noise:,}")
+        else:
+            results[name] = function(labels, logits, *rate)
+    return results, notes
+
+
+def by_snr(table, **options):
+    """`metrics.by_snr` of a table of predictions."""
+    columns = table["label"], table["logit"], table["network_snr"]
+    return metrics.by_snr(*columns, **options)

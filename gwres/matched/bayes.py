@@ -1,0 +1,199 @@
+"""The Bayes factor of a population's signal: what no other statistic can beat.
+
+By the lemma of Neyman and Pearson no function of the data finds more signals at any
+false-alarm rate than the ratio of the likelihoods of the two ways in which windows are
+made. Here that ratio is summed over the population itself: precessing binaries, sky,
+time and distance drawn as its windows are, and weighed by what they were drawn with.
+"""
+
+import numpy as np
+import scipy.fft
+from scipy.special import i0e, logsumexp
+
+from gwres.matched.draws import (
+    BEFORE,
+    BINARIES,
+    CURVE,
+    DIRECTIONS,
+    EDGE,
+    GRID,
+    RANK,
+    RISE_HZ,
+)
+from gwres.simulate.waveforms import REFERENCE_MPC
+from gwres.strain import WHITENED_RATE
+
+DRAWS = 20_000  # of a window; a hundred and more share its weight, as a rule
+CARRIER_HZ = 110.0  # turned away before interpolation: half of what is left is slower
+STEPS = 48  # distances
+WIDE = 0.1  # share of the draws that are spread evenly over waveforms and times
+EAGER = 0.8  # the power of a detector's likelihood by which delays are drawn
+LOUDEST = 29.0  # log likelihood of a detector in the proposal: three fit in a float32
+LAYOUT = [BINARIES, DIRECTIONS, RANK, RISE_HZ, DRAWS, STEPS]  # of its caches
+
+
+def log_factor(white, present, known, rng, draws=DRAWS):
+    """Log Bayes factor of one window.
+
+    Args:
+        white: (2048, 3), whitened with `RISE_HZ`.
+        present: (3,), whether each detector has data.
+        known: a `draws.Model`.
+        rng: numpy Generator.
+        draws: how many; their spread moves the log by 0.1 where it is near 0.
+
+    Returns:
+        float: log of the likelihood with a signal of the population over that without.
+
+    Source:
+        Neyman & Pearson, Phil. Trans. R. Soc. A 231, 289 (1933), for what it is good
+        for; Searle, arXiv:0804.1161, for bursts.
+    """
+    z = _series(white, known)
+    likely = _by_detector(z, present, known)
+    waveform, tick, weight = _cells(likely, known, rng, draws)
+    place, sky_weight = _directions(likely, waveform, tick, known.sky, rng)
+    arrival = tick + rng.uniform(-0.5, 0.5, draws)
+    sky, population = known.sky, known.population
+    merger = (known.first + arrival) / WHITENED_RATE - sky.geocentre[place]
+    low, high = population.merger_s
+    inside = (low <= merger) & (merger <= high)
+    prior = -np.log(len(likely[0]) * (high - low) * WHITENED_RATE)
+    angle = rng.uniform(0, np.pi, draws)[:, None, None]
+    response = sky.plus[place] * np.cos(angle) + sky.cross[place] * np.sin(angle)
+    response *= np.asarray(present)[:, None]
+    times = arrival[:, None] + sky.late[place] * WHITENED_RATE
+    matched, power = _match(z, response, waveform, times, known)
+    weights = _over_distance(matched, power, population) + prior - weight - sky_weight
+    return (
+        float(logsumexp(weights[inside]) - np.log(draws)) if inside.any() else -np.inf
+    )
+
+
+def _series(white, known):
+    """Correlation of each detector with each polarisation, (n, 2, ticks), three."""
+    found = []
+    lags = np.arange(known.ticks) + known.first - BEFORE
+    for strain, curve in zip(white.T, CURVE):
+        spectra, mix = known.binaries.spectra[curve], known.binaries.mix[curve]
+        size = spectra.shape[1]
+        data = scipy.fft.fft(strain.astype(np.complex64), size)
+        series = scipy.fft.ifft(data * spectra)[:, lags % size]
+        flat = mix.reshape(-1, RANK).conj() @ series
+        found.append(flat.reshape(len(mix), 2, known.ticks))
+    return found
+
+
+def _by_detector(z, present, known):
+    """Likelihood ratio of each detector by itself, (n, ticks) each: a proposal.
+
+    Of the stronger polarisation, its SNR normal before the data, as in the marginal
+    matched filter.
+    """
+    nearer = (REFERENCE_MPC / known.population.typical_mpc) ** 2
+    heard = (known.sky.plus**2).sum(axis=2).mean(axis=0)
+    middle = known.binaries.power.shape[1] // 2
+    found = []
+    for detector, there in enumerate(present):
+        power = known.binaries.power[CURVE[detector], middle, :, 0]
+        # Inclined binaries are heard by half of their response, at the least.
+        spread = there * 0.75 * nearer * heard[detector] * power / 2
+        first = z[detector][:, 0]
+        scale = spread / (1 + spread) / (2 * np.maximum(power, 1e-9))
+        exponent = (first.real**2 + first.imag**2) * scale[:, None].astype(np.float32)
+        likely = np.exp(np.minimum(exponent, LOUDEST))
+        found.append(likely / (1 + spread)[:, None].astype(np.float32))
+    return found
+
+
+def _cells(likely, known, rng, draws):
+    """Waveform and H1's tick of each draw, and the log probability of that.
+
+    The draws lie evenly in the cumulative distribution, so that no cell gets more by
+    chance.
+    """
+    joint = likely[0].astype(float)
+    for other, later in zip(likely[1:], known.later):
+        joint *= other @ later
+    joint[:, :EDGE] = joint[:, -EDGE:] = 0
+    joint *= (1 - WIDE) / joint.sum()
+    joint[:, EDGE:-EDGE] += WIDE / joint[:, EDGE:-EDGE].size
+    total = np.cumsum(joint)
+    even = (np.arange(draws) + rng.random(draws)) / draws * total[-1]
+    cell = np.minimum(np.searchsorted(total, even), total.size - 1)
+    waveform, tick = np.divmod(cell, known.ticks)
+    return waveform, tick, np.log(joint[waveform, tick])
+
+
+def _directions(likely, waveform, tick, sky, rng):
+    """A direction for each draw, and the log of its probability over the prior's."""
+    chance = sky.chance.sum(axis=1)[None]
+    second, weight = _late(chance, likely[1], waveform, tick, rng)
+    chance = sky.chance[second] / chance[0, second, None]
+    third, other = _late(chance, likely[2], waveform, tick, rng)
+    pair = second, third
+    within = (rng.random(len(tick)) * sky.count[pair]).astype(int)
+    return sky.start[pair] + within, weight + other - np.log(sky.chance[pair])
+
+
+def _late(chance, likely, waveform, tick, rng):
+    """A delay of one detector for each draw, as its place, and its log probability."""
+    reach = chance.shape[1] // 2
+    ticks = tick[:, None] + np.arange(-reach, reach + 1)
+    ticks = np.clip(ticks, 0, likely.shape[1] - 1)
+    proposed = chance * likely[waveform[:, None], ticks] ** EAGER
+    proposed /= proposed.sum(axis=1, keepdims=True)
+    total = np.cumsum(proposed, axis=1)
+    place = (total < rng.random((len(tick), 1)) * total[:, -1:]).sum(axis=1)
+    return place, np.log(proposed[np.arange(len(tick)), place])
+
+
+def _match(z, response, waveform, times, known):
+    """Modulus of the network's filter output, and its squared optimal SNR.
+
+    Args:
+        z: as `_series` gives it.
+        response: (draws, 3, 2), antenna patterns.
+        waveform: (draws,).
+        times: (draws, 3), arrival, ticks.
+        known: a `draws.Model`.
+
+    Returns:
+        Two of (draws,), at `REFERENCE_MPC`.
+    """
+    crossed = known.binaries.crossed[waveform][:, None, None]
+    response = np.where(crossed, response[..., ::-1], response)
+    output = np.zeros(len(times), complex)
+    power = np.zeros(len(times))
+    around = np.arange(-1, 3)
+    times = np.clip(times, 1.001, known.ticks - 2.001)
+    for detector, curve in enumerate(CURVE):
+        whole, part = np.divmod(times[:, detector], 1)
+        whole, part = whole.astype(int), part[:, None]
+        # Lagrange's cubic through the four nearest.
+        others = [np.delete(around, i) for i in range(4)]
+        cubic = [
+            np.prod((part - other) / (around[i] - other), axis=1)
+            for i, other in enumerate(others)
+        ]
+        turn = np.exp(2j * np.pi * CARRIER_HZ / WHITENED_RATE * (part - around))
+        weights = np.stack(cubic, axis=1) * turn
+        near = whole[:, None] + around
+        for pole in range(2):
+            values = z[detector][waveform[:, None], pole, near]
+            output += response[:, detector, pole] * (values * weights).sum(axis=1)
+        first, second = response[:, detector].T
+        grid = np.round(times[:, detector] / GRID).astype(int)
+        own, other, both = known.binaries.power[curve][grid, waveform].T
+        power += first**2 * own + second**2 * other + 2 * first * second * both
+    return np.abs(output), power
+
+
+def _over_distance(matched, power, population):
+    """Log likelihood ratio, averaged over distance and phase, (draws,)."""
+    edges = np.geomspace(*population.distance_mpc, STEPS + 1)
+    volume = np.diff(edges**3) / (edges[-1] ** 3 - edges[0] ** 3)
+    nearer = REFERENCE_MPC / np.sqrt(edges[1:] * edges[:-1])
+    x = matched[:, None] * nearer
+    exponent = x - power[:, None] * nearer**2 / 2
+    return logsumexp(np.log(i0e(x)) + exponent, b=volume, axis=1)

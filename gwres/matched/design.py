@@ -1,0 +1,108 @@
+"""The templates that a front end filters with, and their prior: made once, cached."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from gwres import cache
+from gwres.layers.evidence import DELAYS, FAR, Prior
+from gwres.layers.templates import (
+    COUNT,
+    CURVES,
+    FIRST_S,
+    LENGTH,
+    RANK,
+    TICK,
+    TICKS,
+    Design,
+    design,
+)
+from gwres.layers.whiten import fingerprint, gain, resampled
+from gwres.matched.bank import APPROXIMANT, SEED, templates, whitened
+from gwres.simulate.detectors import ORIENTATION, sky_response
+from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
+from gwres.strain import WHITENED_RATE
+
+CANDIDATES = 800  # of which the templates are chosen
+LAYOUT = [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3]  # what they depend on besides
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the front end `templates` is made of.
+
+    Args:
+        design: a `layers.templates.Design`.
+        prior: a `layers.evidence.Prior`.
+    """
+
+    design: Design
+    prior: Prior
+
+
+def filters(population, asd, count=CANDIDATES):
+    """Templates that cover a population, and what it makes likely.
+
+    Args:
+        population: a `Population`.
+        asd: as `whiten.fit_asd` gives it, (3, 2049).
+        count: of how many to choose them.
+
+    Returns:
+        A `Filters`.
+    """
+    key = {
+        "population": asdict(population),
+        "asd": fingerprint(asd),
+        "count": count,
+        "layout": LAYOUT,
+    }
+
+    def make(folder):
+        plus = templates(population, count)
+        frequencies = np.arange(plus.shape[1]) * STEP_HZ
+        asds = resampled(asd[list(CURVES)], frequencies)
+        series = whitened(plus, gain(asds, frequencies), WHITENED_RATE)
+        np.savez(folder / "design.npz", **vars(design(series)))
+
+    path = cache.folder("filters", key, make) / "design.npz"
+    with np.load(path, allow_pickle=False) as found:
+        designed = Design(**found)
+    return Filters(designed, prior(designed, population))
+
+
+def prior(designed, population):
+    """The prior of a design's templates.
+
+    Args:
+        designed: a `Design`.
+        population: a `Population`, of which distances and merger times count.
+
+    Returns:
+        A `Prior`.
+    """
+    sky = sky_response()
+    power = designed.power[[0, 0, 1]] * (REFERENCE_MPC / population.typical_mpc) ** 2
+    spread = ORIENTATION * np.diag(sky.covariance)[:, None] * power
+    correlation = sky.covariance[0, 1]
+    correlation /= np.sqrt(sky.covariance[0, 0] * sky.covariance[1, 1])
+
+    ticks = FIRST_S + np.arange(TICKS) * TICK / WHITENED_RATE
+    merger = ticks[:, None] - sky.delays[:, 0]
+    low, high = population.merger_s
+    inside = ((low <= merger) & (merger <= high)) @ sky.weights
+    # A time that the population does not have is unlikely, not impossible.
+    inside = np.maximum(inside, 1e-4)
+    cells = np.log(inside / inside.sum())[:, None] + np.log(designed.share)
+
+    chances, far = (
+        _chances(sky, detector, delays) for detector, delays in ((1, DELAYS), (2, FAR))
+    )
+    return Prior(cells.astype(np.float32), spread, float(correlation), chances, far)
+
+
+def _chances(sky, detector, delays):
+    """Probability that a detector is later than H1 by each of `delays`, in ticks."""
+    late = (sky.delays[:, detector] - sky.delays[:, 0]) * WHITENED_RATE / TICK
+    nearest = np.clip(np.round(late), delays[0], delays[-1]).astype(int) - delays[0]
+    return np.bincount(nearest, sky.weights, len(delays))

@@ -1,0 +1,185 @@
+"""A population by a few thousand draws of it: what `bayes` sums over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from scipy.linalg import eigh
+
+from gwres.layers.whiten import fade, gain, resampled
+from gwres.matched.bank import whitened
+from gwres.simulate import waveforms
+from gwres.simulate.detectors import delays, patterns
+from gwres.simulate.population import Population
+from gwres.simulate.waveforms import STEP_HZ
+from gwres.strain import BAND, WHITENED_RATE, WHITENED_SAMPLES
+
+BINARIES, DIRECTIONS = 4096, 40_000  # that stand for the population
+RISE_HZ = 1.0  # of whitening's band: the signals begin at its lower edge
+BEFORE, AFTER = 1792, 96  # samples of a waveform kept before and after its merger
+RANK = 56  # waveforms that all are sums of, to 0.1% of their power
+EARTH_S, EDGE = 0.0213, 4  # light's way from the geocentre; ticks to interpolate over
+GRID = 12  # ticks from one time to the next at which the waveforms' power is known
+CURVES, CURVE = (0, 2), (0, 0, 1)  # as in `layers.templates`
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Waveforms of a population, as sums of few, for H1 with L1, and for V1.
+
+    Args:
+        spectra: (2, RANK, m), conjugate DFT of the few.
+        mix: (2, n, 2, RANK), what each polarisation takes of them, the stronger first.
+        crossed: (n,), whether the stronger one is the cross polarisation.
+        power: (2, times, n, 3), every `GRID` ticks: squared optimal SNR of the first
+            polarisation at `REFERENCE_MPC`, of the second, and their overlap.
+    """
+
+    spectra: np.ndarray
+    mix: np.ndarray
+    crossed: np.ndarray
+    power: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Directions, in order of their delays to the tick.
+
+    Args:
+        late: (n, 3), s, by how much a detector's signal is later than H1's.
+        geocentre: (n,), s, by how much H1's is later than the geocentre's.
+        plus: (n, 3, 2), antenna patterns at polarisation angle 0.
+        cross: (n, 3, 2), at pi/4.
+        chance: (delays of L1, delays of V1), share of the directions.
+        start: of the directions of each pair of delays, the same shape.
+        count: of them.
+    """
+
+    late: np.ndarray
+    geocentre: np.ndarray
+    plus: np.ndarray
+    cross: np.ndarray
+    chance: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+
+
+@dataclass(frozen=True)
+class Model:
+    """All that the Bayes factor of a window needs.
+
+    Args:
+        population: a `Population`.
+        binaries: `Binaries`.
+        sky: a `Sky`.
+        first: H1's first arrival time, samples at `WHITENED_RATE`.
+        ticks: arrival times, a sample apart.
+        later: float32 (2, ticks, ticks), probability of each tick in L1, and in V1,
+            for each in H1, in columns.
+    """
+
+    population: Population
+    binaries: Binaries
+    sky: Sky
+    first: int
+    ticks: int
+    later: np.ndarray
+
+
+def draw(population, asd, binaries=BINARIES, seed=0):
+    """Draw what stands for a population.
+
+    Args:
+        population: a `Population`.
+        asd: as `whiten.fit_asd` gives it, (3, 2049).
+        binaries: how many waveforms; 4096 take half a core-minute.
+        seed: of the draws.
+
+    Returns:
+        A `Model`.
+    """
+    low, high = population.merger_s
+    first = int((low - EARTH_S) * WHITENED_RATE) - EDGE
+    ticks = int((high + EARTH_S) * WHITENED_RATE) + EDGE + 1 - first
+    rng = np.random.default_rng(seed)
+    rows = _rows(population, asd, binaries, rng)
+    crossed = np.diff(np.linalg.norm(rows[0], axis=-1), axis=-1)[:, 0] > 0
+    rows[:, crossed] = rows[:, crossed, ::-1]
+    power = np.stack([_power(each, first, ticks) for each in rows])
+    parts = [_expand(each) for each in rows]
+    spectra, mix = (np.stack(part) for part in zip(*parts))
+    drawn = Binaries(spectra, mix, crossed, power)
+    sky = _sky(rng)
+    return Model(population, drawn, sky, first, ticks, _later(sky.chance, ticks))
+
+
+def _rows(population, asd, count, rng):
+    """Whitened analytic polarisations, complex64 (2, count, 2, BEFORE + AFTER)."""
+    frequencies = np.arange(round(BAND[1] / STEP_HZ) + 1) * STEP_HZ
+    gains = gain(resampled(asd[list(CURVES)], frequencies), frequencies, RISE_HZ)
+    rows = np.empty((len(CURVES), count, 2, BEFORE + AFTER), np.complex64)
+    for place in range(count):
+        _, both = waveforms.draw(population, rng, BAND[1])
+        for curve, curve_gains in enumerate(gains):
+            series = whitened(both, curve_gains, WHITENED_RATE)
+            rows[curve, place] = np.roll(series, BEFORE, -1)[:, : BEFORE + AFTER]
+    return rows
+
+
+def _power(rows, first, ticks):
+    """`Binaries.power` of a curve: only what a window holds counts, (times, n, 3)."""
+    starts = first - BEFORE + np.arange(0, ticks + GRID, GRID)
+    places = starts[:, None] + np.arange(BEFORE + AFTER)
+    inside = (places >= 0) & (places < WHITENED_SAMPLES)
+    weight = fade(WHITENED_SAMPLES)[np.clip(places, 0, WHITENED_SAMPLES - 1), 0]
+    weight = (weight * inside / 2).T.astype(np.float32)
+    plus, cross = rows[:, 0], rows[:, 1]
+    # The analytic signal's square is twice the waveform's.
+    products = np.abs(plus) ** 2, np.abs(cross) ** 2, (plus * cross.conj()).real
+    return np.stack([(each @ weight).T for each in products], axis=-1)
+
+
+def _expand(rows):
+    """Spectra of the principal components of rows, and the rows' coefficients."""
+    flat = rows.reshape(-1, rows.shape[-1])
+    unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+    size = flat.shape[1]
+    kept = [size - RANK, size - 1]
+    _, vectors = eigh((unit.T @ unit.conj()), subset_by_index=kept)
+    basis = vectors.T.astype(np.complex64)
+    spectra = scipy.fft.fft(basis, scipy.fft.next_fast_len(WHITENED_SAMPLES + size))
+    return spectra.conj(), (flat @ basis.conj().T).reshape(len(rows), 2, RANK)
+
+
+def _later(chances, ticks):
+    found = np.zeros((2, ticks, ticks), np.float32)
+    for matrix, chance in zip(found, (chances.sum(axis=1), chances.sum(axis=0))):
+        for delay, probability in enumerate(chance, -(len(chance) // 2)):
+            matrix += probability * np.eye(ticks, k=-delay, dtype=np.float32)
+    return found
+
+
+def _sky(rng):
+    ra = rng.uniform(0, 2 * np.pi, DIRECTIONS)
+    dec = np.arcsin(rng.uniform(-1, 1, DIRECTIONS))
+    arrival = delays(ra, dec)
+    late = arrival - arrival[:, :1]
+    steps = np.round(late[:, 1:] * WHITENED_RATE).astype(int)
+    reach = np.abs(steps).max(axis=0)
+    shape = tuple(2 * reach + 1)
+    pair = np.ravel_multi_index(tuple((steps + reach).T), shape)
+    order = np.argsort(pair, kind="stable")
+    count = np.bincount(pair, minlength=np.prod(shape))
+    start = np.cumsum(count) - count
+    plus, cross = (
+        patterns(ra, dec, np.full(DIRECTIONS, psi))[order] for psi in (0.0, np.pi / 4)
+    )
+    return Sky(
+        late[order],
+        arrival[order, 0],
+        plus,
+        cross,
+        (count / DIRECTIONS).reshape(shape),
+        start.reshape(shape),
+        count.reshape(shape),
+    )

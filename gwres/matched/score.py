@@ -1,0 +1,163 @@
+"""The classical baseline: a matched filter that scores windows like any model."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+from keras import ops
+from threadpoolctl import threadpool_limits
+
+from gwres import cache
+from gwres.cores import cores
+from gwres.errors import InputError, among
+from gwres.layers.evidence import Evidence
+from gwres.layers.templates import Templates
+from gwres.layers.whiten import FREQUENCIES, RISE_HZ, fingerprint, gain, whiten
+from gwres.matched import bayes, draws
+from gwres.matched.bank import (
+    APPROXIMANT,
+    SEED,
+    TEMPLATES,
+    snr_series,
+    template_bank,
+    templates,
+)
+from gwres.matched.design import LAYOUT, filters
+from gwres.matched.incoherent import RATE, STATISTICS
+from gwres.progress import progress
+from gwres.strain import DETECTORS, SHAPE
+
+CHUNK = 32  # windows at a time
+
+
+# `coherent` takes H1 and L1 in phase: what the front end `templates` knows untrained.
+# `bayes` sums over the population with all three in phase: what nothing can beat.
+NAMES = (*STATISTICS, "coherent", "bayes")
+
+
+def _apart(statistic, population, asd):
+    """Function of whitened windows and which detectors they have to their scores."""
+    bank = template_bank(templates(population, TEMPLATES), asd, population)
+
+    def judged(white, present):
+        for window, there in zip(white, present):
+            blocks = [z.real**2 + z.imag**2 for z in snr_series(window, bank)]
+            yield STATISTICS[statistic](np.hstack(blocks), bank.spread * there)
+
+    return judged
+
+
+def _coherent(population, asd):
+    """The same for the log Bayes factor of `layers.evidence`."""
+    known = filters(population, asd)
+    series, evidence = Templates(dtype="float32"), Evidence()
+    series.fit(known.design)
+    evidence.fit(known.prior)
+
+    def judged(white, present):
+        cells, _ = evidence(series(white))
+        return ops.convert_to_numpy(ops.logsumexp(cells, axis=(1, 2))).tolist()
+
+    return judged
+
+
+def _bayes(seed, population, asd):
+    """The same for `bayes.log_factor`."""
+    known = draws.draw(population, asd, seed=seed)
+
+    def judged(white, present):
+        # The same draws for every window, whichever others there are.
+        return [
+            bayes.log_factor(window, there, known, np.random.default_rng([seed, 1]))
+            for window, there in zip(white, present)
+        ]
+
+    return judged
+
+
+def score(windows, asd, population, statistic="marginal", seed=0):
+    """Score windows: the higher, the more like a signal of the population.
+
+    Args:
+        windows: strain, an array, memmap or `corpus.Windows` of shape (n, 3, 4096),
+            read a few at a time by one thread a core. Rows of zeros, detectors that
+            are missing, add nothing.
+        asd: as `whiten.fit_asd` gives it, float (3, 2049).
+        population: a `Population`: the templates, the merger times and the distances.
+        statistic: one of `NAMES`.
+        seed: of the draws of `bayes`.
+
+    Returns:
+        float64 (n,), to be ranked as logits are.
+
+    Raises:
+        InputError: a wrong shape, or no such statistic.
+    """
+    among("statistic", statistic, NAMES)
+    if tuple(windows.shape[1:]) != SHAPE:
+        raise InputError(
+            f"windows: expected shape (n, 3, 4096), received {windows.shape}"
+        )
+    expected = len(DETECTORS), len(FREQUENCIES)
+    if np.shape(asd) != expected:
+        raise InputError(f"asd: expected shape {expected}, received {np.shape(asd)}")
+    count = len(windows)
+    rise = draws.RISE_HZ if statistic == "bayes" else RISE_HZ
+    gains = gain(asd, FREQUENCIES, rise)
+    prepare = {"coherent": _coherent, "bayes": partial(_bayes, seed)}
+    prepare = prepare.get(statistic, partial(_apart, statistic))
+    judged = prepare(population, asd)
+
+    def chunk(start):
+        strain = np.asarray(windows[start : start + CHUNK])
+        white = ops.convert_to_numpy(whiten(strain, gains))
+        return list(judged(white, strain.any(axis=-1)))
+
+    starts = range(0, count, CHUNK)
+    # Threads of our own: those of the linear algebra beside them would get in the way.
+    with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
+        done = ((len(scores), scores) for scores in pool.map(chunk, starts))
+        scored = list(progress(done, count, "matched filter"))
+    return np.array([value for scores in scored for value in scores], dtype=float)
+
+
+def baseline(windows, asd, population, statistic="marginal", seed=0):
+    """The matched filter's predictions of windows, computed once and cached.
+
+    Args:
+        windows: a `corpus.Windows`.
+        asd: as for `score`.
+        population: as for `score`.
+        statistic: as for `score`.
+        seed: as for `score`.
+
+    Returns:
+        DataFrame: the windows' table with a column logit, to be ranked.
+
+    Raises:
+        InputError: as `score`, or the cached scores are of another number of windows.
+    """
+    key = {
+        "windows": windows.key,
+        "asd": fingerprint(asd),
+        "population": asdict(population),
+        "statistic": statistic,
+        "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
+        "layout": {
+            "coherent": LAYOUT,
+            "bayes": [*bayes.LAYOUT, seed],
+        }.get(statistic, 1),
+    }
+
+    def make(folder):
+        np.save(folder / "scores.npy", score(windows, asd, population, statistic, seed))
+
+    path = cache.folder("matched_filter", key, make) / "scores.npy"
+    scores = np.load(path, allow_pickle=False)
+    if len(scores) != len(windows):
+        raise InputError(
+            f"expected the {len(scores)} windows that {windows.key} stands for, "
+            f"received {len(windows)}"
+        )
+    return windows.table.assign(logit=scores)

@@ -1,0 +1,434 @@
+"""Figures: of predictions, of a training, of a study, of an experiment.
+
+Drawn on `matplotlib.figure.Figure` itself, never through pyplot, which keeps global
+state that a server's threads would share. Each is 800 pixels wide.
+"""
+
+import itertools
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from gwres.errors import InputError
+from gwres.judging import metrics
+from gwres.tracking.tags import TRAIN_LOSS, VAL_AREA, VAL_LOSS
+
+DPI = 100
+WIDTH = 8.0  # inch
+# Told apart by colour-blind eyes, and by line and marker where there is no colour.
+# Source: Okabe and Ito, Color Universal Design (2008).
+BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+NETWORK_LOOK = {"color": BLUE, "linestyle": "-", "marker": "o"}
+FILTER_LOOK = {"color": VERMILLION, "linestyle": "--", "marker": "s"}
+LOOKS = (
+    NETWORK_LOOK,
+    FILTER_LOOK,
+    {"color": GREEN, "linestyle": "-.", "marker": "^"},
+    {"color": "#CC79A7", "linestyle": (0, (5, 1)), "marker": "D"},
+    {"color": "#E69F00", "linestyle": (0, (1, 1)), "marker": "v"},
+    {"color": "#56B4E9", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "P"},
+)
+COLOURS = (*(look["color"] for look in LOOKS), GREY)  # all that is drawn with
+MATCHED_FILTER = "matched filter"  # how it is called beside the networks
+RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
+# Columns of a study's table that are not settings, and how its score is called.
+TRIAL = ("number", "state", "value")
+SCORE = "Validation ROC-AUC"
+
+
+def canvas(height, rows=1, columns=1, **options):
+    """An empty Figure of the house's width, and its axes (rows, columns)."""
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat:
+        axis.grid(color="#dddddd", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _curves(table, baseline):
+    """Each scored table with its name and its look."""
+    yield table, "network", NETWORK_LOOK
+    if baseline is not None:
+        yield baseline, MATCHED_FILTER, FILTER_LOOK
+
+
+def _errorbar(axis, places, intervals, style, **options):
+    """Points with their intervals, which need not be symmetric."""
+    values = np.array([one.value for one in intervals])
+    below = values - [one.low for one in intervals]
+    above = [one.high for one in intervals] - values
+    axis.errorbar(
+        places,
+        values,
+        yerr=[below, above],
+        capsize=3,
+        markersize=5,
+        **(style | options),
+    )
+
+
+def roc(table, baseline=None):
+    """ROC curve over the false alarms that matter, on a logarithmic axis.
+
+    Args:
+        table: predictions of one split, with columns label and logit.
+        baseline: the same rows scored by the matched filter.
+
+    Returns:
+        Figure, with 95% intervals of the sensitivity at `RATES`.
+
+    Raises:
+        InputError: one class alone.
+    """
+    return _roc(list(_curves(table, baseline)))
+
+
+def rocs(tables):
+    """ROC curves of several models, as `roc` draws them.
+
+    Args:
+        tables: dict of name to predictions of the same windows.
+
+    Returns:
+        Figure.
+
+    Raises:
+        InputError: one class alone.
+    """
+    looks = itertools.cycle(LOOKS)
+    return _roc(
+        [(table, name, look) for (name, table), look in zip(tables.items(), looks)]
+    )
+
+
+def _roc(curves):
+    """`curves` as `_curves` gives them."""
+    crowded = len(curves) > 2
+    figure, ((axis,),) = canvas(5.2 + 0.25 * len(curves) * crowded)
+    noise = int((curves[0][0]["label"] == 0).sum())
+    left = 10 ** -np.clip(np.ceil(np.log10(max(noise, 1))), 2, 4)
+    for i, (rows, name, style) in enumerate(curves):
+        labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy()
+        area = metrics.roc_auc(labels, logits)
+        passed, found, _ = roc_curve(labels, logits)
+        # Nothing is known to the left of one false alarm.
+        axis.step(
+            np.maximum(passed, 1 / noise),
+            found,
+            where="post",
+            color=style["color"],
+            linestyle=style["linestyle"],
+            label=f"{name}: AUC {area}",
+        )
+        rates = [rate for rate in RATES if rate * noise >= 1]
+        points = [metrics.tpr_at_fpr(labels, logits, rate) for rate in rates]
+        # A little apart, so that no interval hides another.
+        places = [rate * 1.06**i for rate in rates]
+        _errorbar(axis, places, points, style, linestyle="none")
+    chance = np.geomspace(left, 1, 200)
+    axis.plot(chance, chance, color=GREY, linestyle=":", label="chance")
+    axis.set(
+        xscale="log",
+        xlim=(left, 1),
+        ylim=(0, 1.02),
+        xlabel="False-positive rate (share of noise windows)",
+        ylabel="Sensitivity (share of signals)",
+        title="Signals found against false alarms",
+    )
+    if crowded:
+        # Inside, it would lie over the curves.
+        legend = figure.legend(loc="outside lower center")
+    else:
+        legend = axis.legend(loc="upper left")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def sensitivity(table, baseline=None, fpr=0.01):
+    """Area under the ROC curve, and sensitivity at `fpr`, by network SNR.
+
+    Args:
+        table: predictions of one split, with columns label, logit and network_snr.
+        baseline: the same rows scored by the matched filter.
+        fpr: false-positive rate, between 0 and 1.
+
+    Returns:
+        Figure; points stand at the mean SNR of their bin, with 95% intervals.
+
+    Raises:
+        InputError: no bin has enough signals of known SNR, or there is no noise.
+    """
+    figure, ((left, right),) = canvas(4.2, columns=2, sharex=True)
+
+    def found(labels, logits):
+        return metrics.tpr_at_fpr(labels, logits, fpr)
+
+    for i, (rows, name, style) in enumerate(_curves(table, baseline)):
+        columns = [rows[key].to_numpy() for key in ("label", "logit", "network_snr")]
+        for axis, measure in ((left, metrics.roc_auc), (right, found)):
+            bins = metrics.by_snr(*columns, measure=measure)
+            if not bins:
+                raise InputError(
+                    f"expected {metrics.LEAST} signals or more in some bin of network "
+                    "SNR; received none"
+                )
+            places = [one.mean * 1.02**i for one in bins]
+            _errorbar(axis, places, [one.measure for one in bins], style, label=name)
+    left.axhline(0.5, color=GREY, linestyle=":", label="chance")
+    right.axhline(fpr, color=GREY, linestyle=":", label="chance")
+    left.set(
+        ylim=(min(0.4, left.get_ylim()[0]), 1.02), ylabel="ROC-AUC against all noise"
+    )
+    right.set(ylim=(0, 1.02), ylabel=f"Sensitivity at {fpr:g} false-positive rate")
+    for axis in (left, right):
+        axis.set_xlabel("Network SNR (optimal)")
+        axis.legend(loc="lower right")
+    return figure
+
+
+def calibration(table, bins=10):
+    """Observed share of signals against predicted probability.
+
+    Args:
+        table: predictions of one split, with columns label and logit.
+        bins: of about as many windows each.
+
+    Returns:
+        Figure, with 95% intervals.
+    """
+    figure, ((axis,),) = canvas(5.2)
+    labels, logits = table["label"].to_numpy(), table["logit"].to_numpy()
+    rows = metrics.calibration(labels, logits, bins)
+    error = metrics.calibration_error(labels, logits, bins)
+    places = [one.mean for one in rows]
+    label = f"network: expected calibration error {error:.4f}"
+    _errorbar(axis, places, [one.measure for one in rows], NETWORK_LOOK, label=label)
+    axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfectly calibrated")
+    axis.set(
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        xlabel="Predicted probability of a signal",
+        ylabel="Observed share of signals",
+        title="Calibration",
+    )
+    axis.legend(loc="upper left")
+    return figure
+
+
+def history(table):
+    """Losses and validation AUC by epoch.
+
+    Args:
+        table: DataFrame with columns epoch and any of train/loss, val/loss and
+            val/roc_auc; NaN where an epoch has none.
+
+    Returns:
+        Figure with a panel for losses, for the AUC, or for both.
+
+    Raises:
+        InputError: no epoch column, or nothing to draw.
+    """
+    panels = {"Loss (binary cross-entropy)": (TRAIN_LOSS, VAL_LOSS)}
+    panels[SCORE] = (VAL_AREA,)
+    drawn = {
+        title: [name for name in names if name in table and table[name].notna().any()]
+        for title, names in panels.items()
+    }
+    drawn = {title: names for title, names in drawn.items() if names}
+    if "epoch" not in table or not drawn:
+        raise InputError(
+            f"a history needs the column epoch and one of {TRAIN_LOSS}, {VAL_LOSS} "
+            f"and {VAL_AREA}; received {list(table.columns)}"
+        )
+    styles = {TRAIN_LOSS: NETWORK_LOOK, VAL_LOSS: FILTER_LOOK}
+    styles[VAL_AREA] = {"color": GREEN, "linestyle": "-.", "marker": "^"}
+    figure, axes = canvas(2.7 * len(drawn), rows=len(drawn), sharex=True)
+    for axis, (title, names) in zip(axes[:, 0], drawn.items()):
+        for name in names:
+            rows = table[["epoch", name]].dropna()
+            axis.plot(rows["epoch"], rows[name], label=name, ms=4, **styles[name])
+        axis.set(xlabel="Epoch", ylabel=title)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend()
+    return figure
+
+
+def scores(table):
+    """Histograms of the logits of signals and of noise.
+
+    Args:
+        table: predictions of one split, with columns label and logit.
+
+    Returns:
+        Figure; windows are counted on a logarithmic axis, for the tails matter.
+    """
+    figure, ((axis,),) = canvas(4.5)
+    labels, logits = metrics.check(table["label"], table["logit"])
+    edges = np.histogram_bin_edges(logits, bins=60)
+    looks = (
+        ("noise", ~labels, {"color": VERMILLION, "linestyle": "--", "hatch": "///"}),
+        ("signal", labels, {"color": BLUE, "linestyle": "-"}),
+    )
+    for name, rows, look in looks:
+        label = f"{name} ({int(rows.sum()):,} windows)"
+        axis.hist(logits[rows], edges, histtype="step", lw=1.6, label=label, **look)
+    axis.axvline(0, color=GREY, linestyle=":", label="probability one half")
+    axis.set(
+        yscale="log",
+        xlabel="Logit (log odds of a signal)",
+        ylabel="Windows per bin",
+        title="Scores by class",
+    )
+    axis.legend()
+    return figure
+
+
+def _scored(table):
+    """Trials that have a value; raises `InputError` where none has."""
+    scored = table.dropna(subset="value")
+    if not len(scored):
+        raise InputError(f"a study needs trials with a value; received {len(table)}")
+    return scored
+
+
+def _points(axis, scored, name):
+    """Complete and pruned trials apart."""
+    done = scored["state"] == "complete"
+    for chosen, look, label in (
+        (done, NETWORK_LOOK, "complete"),
+        (~done, FILTER_LOOK, "pruned"),
+    ):
+        if chosen.any():
+            places, values = scored.loc[chosen, name], scored.loc[chosen, "value"]
+            axis.plot(places, values, label=label, **(look | {"linestyle": "none"}))
+
+
+def study_course(table):
+    """The score of every trial in order, and the best so far.
+
+    Args:
+        table: DataFrame as `study.table` gives it.
+
+    Returns:
+        Figure.
+
+    Raises:
+        InputError: no trial has a value.
+    """
+    scored = _scored(table).sort_values("number")
+    figure, ((axis,),) = canvas(3.6)
+    _points(axis, scored, "number")
+    complete = scored["value"].where(scored["state"] == "complete", -np.inf).cummax()
+    best = complete.replace(-np.inf, np.nan)
+    axis.step(scored["number"], best, where="post", color=GREEN, label="best so far")
+    axis.set(xlabel="Trial", ylabel=SCORE, title="Course of the study")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend()
+    return figure
+
+
+def study_slices(table):
+    """The score of every trial against each setting.
+
+    Args:
+        table: as for `study_course`.
+
+    Returns:
+        Figure, up to three panels in a row.
+
+    Raises:
+        InputError: no trial has a value, or there are no settings.
+    """
+    scored = _scored(table)
+    settings = [name for name in table if name not in TRIAL]
+    if not settings:
+        raise InputError(f"a study needs settings; received {', '.join(table)}")
+    rows = -(-len(settings) // 3)
+    figure, axes = canvas(0.4 + 2.8 * rows, rows=rows, columns=min(3, len(settings)))
+    for axis, name in zip(axes.flat, settings):
+        _points(axis, scored, name)
+        low = scored[name].min()
+        if low > 0 and scored[name].max() > 10 * low:
+            axis.set_xscale("log")
+        axis.set(xlabel=name, ylabel=SCORE)
+    for axis in axes.flat[len(settings) :]:
+        axis.remove()
+    looks = {
+        label: handle
+        for axis in figure.axes
+        for handle, label in zip(*axis.get_legend_handles_labels())
+    }
+    # Inside a panel, it would lie over its points.
+    figure.legend(looks.values(), looks, loc="outside upper center", ncols=2)
+    return figure
+
+
+def study_importance(shares):
+    """How much of the score's variance each setting explains.
+
+    Args:
+        shares: dict of setting to its share, 0 to 1, as `study.importance` gives it.
+
+    Returns:
+        Figure.
+
+    Raises:
+        InputError: no settings.
+    """
+    if not shares:
+        raise InputError("importance needs settings; received none")
+    figure, ((axis,),) = canvas(1.2 + 0.4 * len(shares))
+    names = sorted(shares, key=shares.get)
+    axis.barh(names, [shares[name] for name in names], color=BLUE)
+    axis.set(
+        xlim=(0, 1),
+        xlabel="Share of the score's variance between trials",
+        ylabel="Setting",
+        title="Importance of the settings (fANOVA)",
+    )
+    return figure
+
+
+def areas(table):
+    """ROC-AUC of all rows of an experiment with their intervals, the highest on top.
+
+    Args:
+        table: as `standings.table` gives it, with columns name, roc_auc and its ends.
+
+    Returns:
+        Figure; the matched filter's is drawn through all rows.
+
+    Raises:
+        InputError: no row has a ROC-AUC.
+    """
+    rows = table.dropna(subset="roc_auc").sort_values("roc_auc", ignore_index=True)
+    if not len(rows):
+        raise InputError(f"expected rows with a ROC-AUC; received {len(table)} without")
+    figure, ((axis,),) = canvas(1.4 + 0.32 * len(rows))
+    # What has no cost of its own is made of those that have.
+    trained = rows.get("core_seconds", rows["roc_auc"]).notna()
+    classical = rows["name"].str.startswith(MATCHED_FILTER)
+    kinds = (
+        ("one network", trained & ~classical, NETWORK_LOOK),
+        ("several together", ~trained & ~classical, LOOKS[2]),
+        (MATCHED_FILTER, classical, FILTER_LOOK),
+    )
+    for label, chosen, look in kinds:
+        part = rows[chosen]
+        low, area, high = (part[f"roc_auc{end}"] for end in ("_low", "", "_high"))
+        look = look | {"linestyle": "none", "capsize": 3, "markersize": 5}
+        if len(part):
+            ends = [area - low, high - area]
+            axis.errorbar(area, part.index, xerr=ends, label=label, **look)
+    for area in rows["roc_auc"][classical]:
+        axis.axvline(area, color=FILTER_LOOK["color"], linestyle="--", linewidth=0.8)
+    axis.set_yticks(rows.index, rows["name"])
+    for name in axis.get_yticklabels():
+        name.set_parse_math(False)
+    axis.set(xlabel="ROC-AUC on the holdout, with 95% interval", ylabel="Classifier")
+    figure.legend(loc="outside upper center", ncols=len(kinds))
+    return figure

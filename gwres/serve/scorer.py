@@ -1,0 +1,79 @@
+"""Strain in, logit and probability out, from the files of one network or several."""
+
+import threading
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+import gwres.models.classifier  # noqa: F401  registers the layers with Keras
+from gwres.errors import InputError
+from gwres.models.stack import SINGLE, Stack, joined
+from gwres.strain import DETECTORS, SHAPE, check_all
+
+BATCH = 64  # windows at a time, however many come, so that memory stays as it is
+
+
+class Scorer:
+    """A classifier, or a stack of them, ready to score windows.
+
+    Args:
+        files: dict of name to path: `classifier`, or `member_0`, `member_1`, … and
+            `stack`; see `log.served`. They are read with Keras's safe mode on, and may
+            be gone afterwards.
+    """
+
+    def __init__(self, files):
+        files = dict(files)
+        stack = files.pop("stack", None)
+        self.stack = Stack.read(stack) if stack else SINGLE
+        names = sorted(files, key=lambda name: (len(name), name))
+        members = [keras.models.load_model(files[name]) for name in names]
+        # One graph for batches of any size, traced now and not at the first request.
+        shape = tf.TensorSpec((None, *SHAPE), tf.float32)
+        self.members = tf.function(joined(members), input_signature=[shape])
+        self.members(np.zeros((1, *SHAPE), np.float32))
+        # Callers take turns: each uses all cores, and memory does not grow with them.
+        self.turn = threading.Lock()
+
+    def __call__(self, windows):
+        """Score windows: `rows` as a DataFrame."""
+        return pd.DataFrame(self.rows(np.asarray(windows)))
+
+    def rows(self, windows):
+        """Score windows, as a list of dicts, which a server need only write.
+
+        Args:
+            windows: strain (n, 3, 4096), dimensionless; a missing detector is a row of
+                zeros.
+
+        Returns:
+            list of n dicts: logit, probability from 0 to 1, and the detectors that
+            were not missing, such as "H1 L1 V1".
+
+        Raises:
+            InputError: not strain, see `strain.check`; or no finite logit.
+        """
+        if windows.ndim != 3 or windows.shape[1:] != SHAPE or not len(windows):
+            raise InputError(f"expected strain (n, 3, 4096), received {windows.shape}")
+        present = check_all(windows) > 0
+        parts = [windows[i : i + BATCH] for i in range(0, len(windows), BATCH)]
+        with self.turn:
+            each = [
+                self.members(part.astype(np.float32, copy=False)).numpy()
+                for part in parts
+            ]
+        logit = self.stack(np.concatenate(each))
+        broken = np.flatnonzero(~np.isfinite(logit))
+        if len(broken):
+            raise InputError(f"window {broken[0]}: the network finds no finite logit")
+        probability = np.exp(-np.logaddexp(0, -logit))
+        names = [
+            " ".join(name for name, there in zip(DETECTORS, row) if there)
+            for row in present
+        ]
+        return [
+            {"logit": one, "probability": p, "detectors": detectors}
+            for one, p, detectors in zip(logit.tolist(), probability.tolist(), names)
+        ]

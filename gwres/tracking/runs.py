@@ -1,0 +1,304 @@
+"""Runs in MLflow, read and amended: trainings, members of experiments."""
+
+import tempfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from gwres.data.corpus import SIMULATED, Data
+from gwres.errors import InputError
+from gwres.tracking import tags as names
+from gwres.training.recipe import parse
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was in the store when it was read.
+
+    Args:
+        id: of the run.
+        experiment_id: of its experiment.
+        name: of the run.
+        status: RUNNING, SCHEDULED, FINISHED, FAILED or KILLED.
+        tags: dict of name to text.
+        params: dict of name to text.
+        metrics: dict of name to the last value.
+        artifact_uri: where its files are.
+    """
+
+    id: str
+    experiment_id: str
+    name: str
+    status: str
+    tags: dict
+    params: dict
+    metrics: dict
+    artifact_uri: str
+
+    @classmethod
+    def of(cls, run):
+        """From MLflow's own, which stays in this room."""
+        info, data = run.info, run.data
+        return cls(
+            info.run_id,
+            info.experiment_id,
+            info.run_name,
+            info.status,
+            dict(data.tags),
+            dict(data.params),
+            dict(data.metrics),
+            info.artifact_uri,
+        )
+
+    @property
+    def place(self):
+        """(experiment id, run id), which links to its page are made of."""
+        return self.experiment_id, self.id
+
+
+@dataclass(frozen=True)
+class Member:
+    """A finished training run that may become part of an ensemble.
+
+    Args:
+        run: a `Run`.
+        score: the metric's best epoch on validation.
+        model_id: of the logged model.
+        version: of the registered model; None as long as there is none.
+    """
+
+    run: Run
+    score: float
+    model_id: str | None = None
+    version: str | None = None
+
+    @property
+    def id(self):
+        """The run's id."""
+        return self.run.id
+
+    @property
+    def kind(self):
+        """Depth and front end, of which the best run is taken: resnet34-waveform."""
+        depth, frontend = (self.run.tags[tag] for tag in (names.DEPTH, names.FRONTEND))
+        return f"resnet{depth}-{frontend}"
+
+    @property
+    def name(self):
+        """The registered model's name: gwres-resnet34-waveform."""
+        return f"gwres-{self.kind}"
+
+    @property
+    def split_hash(self):
+        """Which window is in which split; see `split.split_hash`."""
+        return self.run.tags[names.SPLIT_HASH]
+
+    @property
+    def hashed(self):
+        """Whether the ids are those of files, whose split is a function of the id."""
+        return self.run.params.get("data.source") != SIMULATED
+
+    @property
+    def data(self):
+        """The `Data` that it was trained and judged on."""
+        kinds = {one.name: one.type for one in fields(Data)}
+        logged = {name: self.run.params[f"data.{name}"] for name in kinds}
+        return Data(**{name: parse(name, kinds[name], logged[name]) for name in kinds})
+
+
+def present():
+    """The present run, as it is now."""
+    return read(mlflow.active_run().info.run_id)
+
+
+def read(run_id):
+    """The `Run` of that id, as it is now."""
+    return Run.of(mlflow.get_run(run_id))
+
+
+def tagged(tags):
+    """Runs of the present run's experiment that have all of the tags, latest first.
+
+    Returns:
+        list of `Run`.
+    """
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    here = [mlflow.active_run().info.experiment_id]
+    latest = ["attributes.start_time DESC"]
+    found = mlflow.MlflowClient().search_runs(here, where, order_by=latest)
+    return [Run.of(run) for run in found]
+
+
+def finished(experiment, metric):
+    """The finished training runs of an experiment, trials of a study left out.
+
+    Args:
+        experiment: its name, or "own" for that of the active run.
+        metric: of validation, logged by epoch; of each run the best epoch counts.
+
+    Returns:
+        list of `Member`; runs without the metric are not among them.
+
+    Raises:
+        InputError: another metric than one of validation; no such experiment or run.
+    """
+    if not metric.startswith("val/"):
+        raise InputError(
+            f"metric must be one of validation, such as {names.VAL_AREA}; received "
+            f"{metric}"
+        )
+    client = mlflow.MlflowClient()
+    experiments = {e.experiment_id: e.name for e in client.search_experiments()}
+    if experiment == "own":
+        chosen = mlflow.active_run().info.experiment_id
+    else:
+        chosen = next((i for i, name in experiments.items() if name == experiment), "")
+    runs = _trainings(client, chosen) if chosen else []
+    scored = [Member(run, _best(client, run, metric)) for run in runs]
+    members = [one for one in scored if one.score is not None]
+    if not members:
+        counts = {
+            name: len(_trainings(client, number))
+            for number, name in experiments.items()
+        }
+        held = ", ".join(f"{name} ({c})" for name, c in counts.items() if c) or "none"
+        raise InputError(
+            f"experiment {experiments.get(chosen, experiment)} holds no finished "
+            f"training run with {metric}; experiments that hold finished runs: {held}"
+        )
+    return members
+
+
+def _trainings(client, experiment):
+    """Finished runs that trained a network and are not a trial of a study."""
+    runs, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment], "attributes.status = 'FINISHED'", page_token=token
+        )
+        runs += map(Run.of, page)
+        token = page.token
+        if not token:
+            break
+    needed = {names.DEPTH, names.FRONTEND, names.SPLIT_HASH}
+    return [
+        run for run in runs if needed <= set(run.tags) and names.STATE not in run.tags
+    ]
+
+
+def _best(client, run, metric):
+    if metric not in run.metrics:
+        return None
+    history = client.get_metric_history(run.id, metric)
+    # Of a loss the least, as minus itself.
+    sign = -1 if "loss" in metric else 1
+    return max(sign * point.value for point in history)
+
+
+def with_model(member):
+    """The member with the id of its logged model.
+
+    Raises:
+        InputError: the run has none.
+    """
+    models = mlflow.MlflowClient().search_logged_models(
+        [member.run.experiment_id], f"source_run_id = '{member.id}'"
+    )
+    if not models:
+        raise InputError(f"run {member.id} ({member.kind}) has no logged model")
+    model = max(models, key=lambda one: one.creation_timestamp)
+    return replace(member, model_id=model.model_id)
+
+
+def predictions(run_id, split):
+    """The predictions table that a run logged for a split.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = f"predictions/{split}.parquet"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            local = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=path, dst_path=folder
+            )
+            return pd.read_parquet(local)
+        except (mlflow.MlflowException, OSError) as error:
+            raise InputError(
+                f"run {run_id}: expected {path}, the predictions of the split {split}; "
+                f"there is none: {error}"
+            ) from None
+
+
+def tables(run_id):
+    """A run's predictions: dict of split to DataFrame."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path="predictions", dst_path=folder
+        )
+        files = sorted(Path(path).glob("*.parquet"))
+        return {file.stem: pd.read_parquet(file) for file in files}
+
+
+def first_weights(init):
+    """Find the classifier that a training begins with.
+
+    Args:
+        init: "", the path of a .keras file, or the id of a run that logged a model.
+
+    Returns:
+        Path of a .keras file, or None for "".
+
+    Raises:
+        InputError: there is none.
+    """
+    if not init:
+        return None
+    if Path(init).is_file():
+        return Path(init)
+    try:
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=init, artifact_path="model/artifacts/classifier.keras"
+            )
+        )
+    except mlflow.MlflowException as error:
+        raise InputError(
+            f"init must be a .keras file or the id of a run with a model; "
+            f"received {init}: {error}"
+        ) from None
+
+
+def schedule(name, tags):
+    """Make a run below the present one, for another process to begin.
+
+    Returns:
+        Its id.
+    """
+    made = mlflow.start_run(nested=True, run_name=name, tags=tags)
+    mlflow.end_run("SCHEDULED")
+    return made.info.run_id
+
+
+def amend(run_id, tags, status=None):
+    """Set tags of any run, take away those that are None, and end it if so told."""
+    client = mlflow.MlflowClient()
+    before = client.get_run(run_id).data.tags
+    for key, value in tags.items():
+        if value is not None:
+            client.set_tag(run_id, key, value)
+        elif key in before:
+            client.delete_tag(run_id, key)
+    if status:
+        client.set_terminated(run_id, status)
+
+
+def environment(run_id):
+    """What a process must find in its environment to begin the run of that id."""
+    return {
+        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
+        "MLFLOW_EXPERIMENT_ID": mlflow.active_run().info.experiment_id,
+        "MLFLOW_RUN_ID": run_id,
+    }

@@ -1,0 +1,32 @@
+"""The store that runs are kept in, and locks that its users share."""
+
+import os
+
+import mlflow
+
+from gwres import cache
+
+
+def lock(kind):
+    """The lock of that kind that belongs to the present store; see `cache.lock`."""
+    return cache.lock(kind, os.path.abspath(".") + mlflow.get_tracking_uri())
+
+
+def open_store(experiment=None):
+    """Open the store, and make what it lacks.
+
+    Two processes that open a new database at once both try to make its tables, and one
+    fails; so do two that make one experiment. Here they take turns. `mlflow run` itself
+    opens the store before any code of gwres is run, where nothing can keep two apart.
+
+    Args:
+        experiment: name of the experiment for the runs to come, made if there is none;
+            None leaves it to MLflow, which has chosen one under `mlflow run`.
+    """
+    with lock("store"):
+        client = mlflow.MlflowClient()
+        # The first question to each half of the store makes its tables.
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
+        if experiment is not None:
+            mlflow.set_experiment(experiment)

@@ -1,0 +1,143 @@
+"""What happens after each epoch of a fit: validation, checkpoints, early stopping.
+
+Keras's own callbacks do not do this together. `BackupAndRestore` writes over its one
+file in place, so that a kill while it writes leaves no whole checkpoint, and restores
+neither the history nor what `EarlyStopping` and `ModelCheckpoint` remember: a training
+that goes on would forget its best epoch and how long it has waited for a better one.
+`EarlyStopping` keeps the best weights in memory alone. Here one file, replaced in one
+step, names the last and the best epoch and holds all that was measured, so that a
+training that was killed ends as if it had not been.
+"""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gwres import cache
+from gwres.judging.metrics import roc_auc
+from gwres.progress import clock
+from gwres.tracking.tags import TRAIN_LOSS, VAL_AREA, VAL_LOSS
+
+logger = logging.getLogger(__name__)
+PREDICT_BATCH = 250
+
+
+def predict(model, chunks):
+    """Logits (n,) of windows that come a chunk at a time."""
+    logits = [
+        model.predict_on_batch(chunk.astype(np.float32))[:, 0].astype(float)
+        for chunk in chunks
+    ]
+    return np.concatenate([np.zeros(0), *logits])
+
+
+class Epochs(keras.callbacks.Callback):
+    """Validates, keeps the best weights, checkpoints, and stops, after each epoch.
+
+    Args:
+        folder: for checkpoints.
+        validation: windows and labels.
+        length: the first epoch, from 0, that may be the best one; epochs without a
+            better ROC-AUC that end the fit; epochs in all.
+        size: steps of an epoch, windows of a step.
+        on_epoch: called with the row of each epoch, or None.
+    """
+
+    def __init__(self, folder, validation, length, size, on_epoch):
+        super().__init__()
+        self.folder = Path(folder)
+        self.windows, self.labels = validation
+        self.earliest, self.patience, self.epochs = length
+        self.steps, self.batch = size
+        self.on_epoch = on_epoch
+        self.rows, self.core_seconds = [], 0.0
+        self.started = time.monotonic()
+
+    def resume(self):
+        """The last complete checkpoint's model, or None."""
+        state = self.folder / "state.json"
+        if not state.is_file():
+            return None
+        kept = json.loads(state.read_text())
+        self.rows, self.core_seconds = kept["rows"], kept["core_seconds"]
+        logger.warning("goes on after epoch %d of %d", len(self.rows), self.epochs)
+        return keras.models.load_model(self.folder / kept["last"])
+
+    @property
+    def best(self):
+        """The best epoch that may be; the last where there is no such score."""
+        scores = [row[VAL_AREA] for row in self.rows]
+        known = [score for score in scores[self.earliest :] if score is not None]
+        if not known:
+            return len(scores) - 1
+        return scores.index(max(known), self.earliest)
+
+    @property
+    def done(self):
+        """Whether training is over."""
+        waited = len(self.rows) - 1 - self.best
+        return len(self.rows) >= self.epochs or waited >= self.patience
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Restart the clock when an epoch begins."""
+        if not batch:
+            self.clock = time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Validate, save, report; the order makes an interruption harmless."""
+        self.core_seconds += time.process_time() - self.clock
+        starts = range(0, len(self.windows), PREDICT_BATCH)
+        chunks = (self.windows[i : i + PREDICT_BATCH] for i in starts)
+        logits = predict(self.model, chunks)
+        step = (epoch + 1) * self.steps
+        loss = np.mean(np.logaddexp(0, logits) - self.labels * logits)
+        both = len(np.unique(self.labels)) == 2
+        self.rows.append(
+            {
+                "epoch": epoch,
+                "step": step,
+                "windows": step * self.batch,
+                TRAIN_LOSS: float(logs["loss"]),
+                VAL_LOSS: float(loss) if len(logits) else None,
+                VAL_AREA: roc_auc(self.labels, logits).value if both else None,
+            }
+        )
+        self._save(epoch)
+        self._tell()
+        if self.on_epoch:
+            self.on_epoch(self.rows[-1])
+        self.model.stop_training = self.done
+
+    def _save(self, epoch):
+        name = f"epoch-{epoch:04d}.keras"
+        with cache.replacing(self.folder / name) as scratch:
+            self.model.save(scratch)
+        state = {
+            "last": name,
+            "best": f"epoch-{self.best:04d}.keras",
+            "rows": self.rows,
+            "core_seconds": self.core_seconds,
+        }
+        with cache.replacing(self.folder / "state.json") as scratch:
+            scratch.write_text(json.dumps(state))
+        for file in self.folder.glob("epoch-*.keras"):
+            if file.name not in (name, state["best"]):
+                file.unlink()
+
+    def _tell(self):
+        row = self.rows[-1]
+        each = (time.monotonic() - self.started) / (row["epoch"] + 1 - self.first)
+        area = row[VAL_AREA]
+        score = "not defined: one class only" if area is None else f"{area:.4f}"
+        logger.info(
+            f"epoch %d of %d: {TRAIN_LOSS} %.4f, {VAL_AREA} %s, %s left",
+            row["epoch"] + 1,
+            self.epochs,
+            row[TRAIN_LOSS],
+            score,
+            clock(each * (self.epochs - row["epoch"] - 1)),
+        )

@@ -1,0 +1,221 @@
+"""Fits a network to a corpus, and goes on where an interrupted fit stopped."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from gwres.data.pipeline import eased
+from gwres.errors import InputError
+from gwres.matched.design import filters
+from gwres.models.classifier import classifier, network
+from gwres.progress import progress
+from gwres.simulate.population import population
+from gwres.tracking.tags import VAL_AREA
+from gwres.training.epochs import PREDICT_BATCH, Epochs, predict
+from gwres.training.recipe import samples
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a fit gives.
+
+    Args:
+        classifier: keras.Model, raw strain (batch, 3, 4096) to logit (batch, 1), in
+            float32, with the weights of the best epoch.
+        history: DataFrame of columns epoch, step, windows, train/loss, val/loss and
+            val/roc_auc (NaN where validation has one class only).
+        best: the best epoch, counted from 0.
+        core_seconds: processor time of fitting, validation left out, s.
+        windows: how many were trained on.
+    """
+
+    classifier: keras.Model
+    history: pd.DataFrame
+    best: int
+    core_seconds: float
+    windows: int
+
+    @property
+    def score(self):
+        """The best epoch's ROC-AUC on validation."""
+        return float(self.history[VAL_AREA].iloc[self.best])
+
+
+def precision(name):
+    """The Keras dtype policy; "auto" is bfloat16 where the processor has it.
+
+    Without such instructions bfloat16 is emulated and slower than float32.
+    """
+    if name != "auto":
+        return name
+    try:
+        flags = CPUINFO.read_text()
+    except OSError:  # not Linux
+        return "float32"
+    native = "avx512_bf16" in flags or "amx_bf16" in flags
+    return "mixed_bfloat16" if native else "float32"
+
+
+@contextmanager
+def _policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@keras.saving.register_keras_serializable("gwres")
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise from a hundredth of the peak, then half a cosine down to nothing.
+
+    It is Keras's CosineDecay without its branches: AdamW asks for the rate once for
+    every variable, and TensorFlow keeps the graph of each branch, for good.
+
+    Args:
+        peak: the highest rate.
+        warmup: steps of the rise.
+        steps: in all.
+    """
+
+    def __init__(self, peak, warmup, steps):
+        super().__init__()
+        self.peak, self.warmup, self.steps = peak, warmup, steps
+
+    def __call__(self, step):
+        """The rate at a step, counted from 0."""
+        step = keras.ops.cast(step, "float32")
+        rising = self.peak * (0.01 + 0.99 * step / max(self.warmup, 1))
+        past = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        falling = (
+            self.peak * (1 + keras.ops.cos(np.pi * keras.ops.minimum(past, 1))) / 2
+        )
+        return keras.ops.where(step < self.warmup, rising, falling)
+
+    def get_config(self):
+        """The arguments."""
+        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
+
+
+def _compiled(recipe, asd, steps):
+    """The network to be trained, with its optimiser."""
+    fit = recipe.fit
+    designed = None
+    if recipe.frontend == "templates":
+        designed = filters(population(recipe.data.population), asd)
+    with _policy(precision(fit.precision)):
+        model = network(recipe.model, recipe.frontend, designed)
+    rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
+    model.compile(
+        # The clip cuts the rare step that a network without normalisation runs off on.
+        keras.optimizers.AdamW(
+            rate, weight_decay=fit.weight_decay, global_clipnorm=1.0
+        ),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+    )
+    # Left to the first step, its variables become branches of the graph, four each.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _begin(model, recipe, weights):
+    """Take first weights from another classifier of the same network."""
+    try:
+        before = keras.models.load_model(weights)
+        model.set_weights(before.get_layer(model.name).get_weights())
+    except ValueError as error:
+        raise InputError(
+            f"init must be a classifier of {recipe.name} with the same width and norm; "
+            f"received {weights}: {error}"
+        ) from None
+
+
+def fit(recipe, corpus, folder, weights=None, on_epoch=None):
+    """Train a network, or go on with its training.
+
+    Args:
+        recipe: a `Recipe`.
+        corpus: a `Corpus`.
+        folder: for checkpoints. If a fit of the same recipe and corpus was interrupted
+            there, this one goes on after its last complete epoch.
+        weights: path of a classifier to begin with; None starts afresh.
+        on_epoch: called after each epoch with its row of the history; what it raises
+            ends the fit.
+
+    Returns:
+        `Trained`.
+
+    Raises:
+        InputError: `weights` are of another network.
+    """
+    recipe = recipe.sized()
+    settings, batch = recipe.fit, recipe.live.batch
+    epochs = settings.epochs
+    steps = max(samples(recipe, corpus) // batch // epochs, 1)
+    validation = corpus.validation()
+    callback = Epochs(
+        folder,
+        validation,
+        (eased(epochs, recipe.live), settings.patience, epochs),
+        (steps, batch),
+        on_epoch,
+    )
+    keras.utils.set_random_seed(settings.seed)
+    model = callback.resume()
+    if model is None:
+        model = _compiled(recipe, corpus.asd, steps * epochs)
+        if weights:
+            _begin(model, recipe, weights)
+    callback.first = len(callback.rows)
+    if not (callback.rows and callback.done):
+        model.fit(
+            corpus.batches(
+                recipe.live, settings.seed, steps * epochs, steps * callback.first
+            ),
+            initial_epoch=callback.first,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callback],
+        )
+    history = pd.DataFrame(callback.rows).astype({VAL_AREA: float})
+    return Trained(
+        _finished(recipe, corpus, Path(folder) / f"epoch-{callback.best:04d}.keras"),
+        history,
+        callback.best,
+        callback.core_seconds,
+        len(callback.rows) * steps * batch,
+    )
+
+
+def _finished(recipe, corpus, path):
+    """The classifier with the weights of a checkpoint, computing in float32.
+
+    Training may round to bfloat16; what is kept answers alike on every machine.
+    """
+    model = network(recipe.model, recipe.frontend)
+    model.set_weights(keras.models.load_model(path).get_weights())
+    return classifier(model, corpus.asd)
+
+
+def score(model, windows):
+    """Logits of raw strain, by the model's own whitening.
+
+    Args:
+        model: a classifier.
+        windows: a `corpus.Windows`.
+
+    Returns:
+        DataFrame: the windows' table with a column logit.
+    """
+    made = ((len(chunk), chunk) for chunk in windows.chunks(PREDICT_BATCH))
+    chunks = progress(made, len(windows), f"score {windows.name}")
+    return windows.table.assign(logit=predict(model, chunks))

@@ -1,0 +1,228 @@
+"""The hyperparameter search: what may vary, and the study that varies it."""
+
+import logging
+import tempfile
+import time
+import warnings
+
+import optuna
+import pandas as pd
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from gwres import cache
+from gwres.data.corpus import SIMULATED
+from gwres.errors import InputError
+from gwres.progress import clock
+from gwres.tracking.tags import VAL_AREA
+from gwres.training import fit
+from gwres.training.recipe import samples
+
+logger = logging.getLogger(__name__)
+# A trial trains on this share of the final training's windows, at a faster schedule.
+SHARE = 1 / 10
+EPOCHS = 6
+HEARTBEAT_S, GRACE_S = 10, 60
+LEAST = 4  # complete trials that tell anything of importance
+
+
+def suggest(trial, recipe):
+    """The recipe with what is tuned as the trial says.
+
+    Learning rate, weight decay, dropout before the head, and how the SNR eases: what
+    moves ROC-AUC most at a given size. Width, and so cost, is the user's choice.
+    """
+    settings = {
+        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 2e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-4, 0.1, log=True),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.3),
+        "warmup": trial.suggest_float("warmup", 0.02, 0.2),
+    }
+    if recipe.data.source == SIMULATED and recipe.frontend != "templates":
+        settings["loud"] = trial.suggest_float("loud", 1.0, 5.0)
+        settings["ease"] = trial.suggest_float("ease", 0.1, 0.6)
+    return recipe.vary(settings)
+
+
+def known_good(recipe):
+    """The settings that a study tries first: the recipe's own."""
+    own = {key.rpartition(".")[2]: value for key, value in recipe.flat().items()}
+    trial = optuna.trial.FixedTrial(own)
+    suggest(trial, recipe)
+    return trial.params
+
+
+def shortened(recipe, corpus):
+    """The recipe of a trial: fewer windows, fewer validations."""
+    few = int(samples(recipe, corpus) * SHARE)
+    few = max(few, EPOCHS * recipe.live.batch)
+    return recipe.vary({"samples": few, "epochs": EPOCHS, "patience": EPOCHS})
+
+
+def name(recipe, corpus):
+    """The study's name: equal for runs whose trials may be compared.
+
+    It is made of the network, the data and all settings that are not tuned.
+    """
+    tuned = set(known_good(recipe)) | {"seed", "source", "strict"}
+    fixed = {
+        key: value
+        for key, value in shortened(recipe, corpus).flat().items()
+        if key.rpartition(".")[2] not in tuned
+    }
+    return f"{recipe.name}-{corpus.name}-{cache.digest(fixed)[:8]}"
+
+
+def storage(url):
+    """Open the database of studies, and make its tables if they are not there.
+
+    A lock keeps two processes from making them at once, at which one would fail.
+
+    Args:
+        url: of a relational database, such as sqlite:///optuna.db.
+
+    Returns:
+        optuna RDBStorage; trials of a process that died are tried again.
+
+    Raises:
+        InputError: not the URL of a database, or one that does not open.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        # Optuna has called its heartbeat experimental since 2021; the lock pins it.
+        with warnings.catch_warnings(), cache.lock("study", url):
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(2),
+            )
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        # The URL itself may hold a password, so it is not repeated.
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"storage must be a database URL that opens, such as "
+            f"sqlite:///optuna.db; received one that does not: {reason}"
+        ) from None
+
+
+def begin(database, called, seed):
+    """Begin a study, or open it where it was begun before.
+
+    Args:
+        database: as `storage` gives it.
+        called: the study's name.
+        seed: of the sampler.
+
+    Returns:
+        optuna.Study.
+    """
+    study = optuna.create_study(
+        storage=database,
+        study_name=called,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=2),
+    )
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    return study
+
+
+def finished(study):
+    """Trials that count: complete or pruned."""
+    return study.get_trials(False, (TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def table(study):
+    """A study's trials.
+
+    Returns:
+        DataFrame of columns number, state (complete, pruned, fail, running, waiting),
+        value (the ROC-AUC last reached; NaN for none) and one per setting.
+    """
+    rows = [
+        {
+            "number": trial.number,
+            "state": trial.state.name.lower(),
+            "value": trial.intermediate_values.get(trial.last_step, float("nan")),
+            **trial.params,
+        }
+        for trial in study.get_trials(False)
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["number", "state", "value"])
+
+
+def importance(study):
+    """How much of the score's variance between complete trials each setting explains.
+
+    Returns:
+        dict of setting to its share, of sum 1; empty where fewer than `LEAST` trials
+        are complete or all have the same score.
+
+    Source:
+        Hutter, Hoos and Leyton-Brown, ICML 2014 (fANOVA).
+    """
+    complete = study.get_trials(False, (TrialState.COMPLETE,))
+    if len(complete) < LEAST or len({trial.value for trial in complete}) == 1:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+
+
+def tune(recipe, corpus, study, trials, record, weights=None):
+    """Run trials until the study holds enough, and take the best one's settings.
+
+    Args:
+        recipe: a `Recipe`.
+        corpus: a `Corpus`, of which training and validation rows are seen.
+        study: as `begin` gives it. What it holds already counts, whoever ran it.
+        trials: how many finished trials it should hold.
+        record: called with (trial number, recipe, settings); a context manager whose
+            value is called with each epoch's row, and whose `state` is set at the end.
+        weights: as for `fit.fit`.
+
+    Returns:
+        The recipe with the best trial's settings.
+    """
+    short = shortened(recipe, corpus)
+    if not study.get_trials(False):
+        study.enqueue_trial(known_good(recipe), skip_if_exists=True)
+
+    before, start = len(finished(study)), time.monotonic()
+
+    def left():
+        """Time left by the trials so far, as text; nothing before the first."""
+        done = len(finished(study))
+        each = (time.monotonic() - start) / max(done - before, 1)
+        return f", {clock(each * (trials - done))} left" if done > before else ""
+
+    def objective(trial):
+        varied = suggest(trial, short)
+        logger.info(
+            "trial %d of %d%s: %s",
+            len(finished(study)) + 1,
+            trials,
+            left(),
+            ", ".join(f"{key} {value:.3g}" for key, value in trial.params.items()),
+        )
+        recording = record(trial.number, varied, trial.params)
+        with recording as run, tempfile.TemporaryDirectory() as folder:
+
+            def report(row):
+                run(row)
+                trial.report(row[VAL_AREA], row["epoch"])
+                if trial.should_prune():
+                    run.state = "pruned"
+                    raise optuna.TrialPruned
+
+            return fit.fit(varied, corpus, folder, weights, report).score
+
+    def enough(study, _):
+        if len(finished(study)) >= trials:
+            study.stop()
+
+    if len(finished(study)) < trials:
+        study.optimize(objective, n_trials=2 * trials, callbacks=[enough])
+    return recipe.vary(study.best_params)

@@ -1,0 +1,151 @@
+"""The predictions table and the names of its metrics."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwres.errors import InputError
+from gwres.judging import metrics, predictions
+
+ALWAYS = {"accuracy", "brier", "roc_auc", "roc_auc_low", "roc_auc_high"}
+RATES = {"tpr_at_fpr_0.01", "tpr_at_fpr_0.001", "partial_auc_0.01"}
+
+
+def made_up(signals, noise, seed=0):
+    """A table like a holdout's: loud signals score high."""
+    rng = np.random.default_rng(seed)
+    rows = signals + noise
+    label = np.repeat([1, 0], [signals, noise])
+    snr = np.where(label, 5 * rng.random(rows) ** (-1 / 3), np.nan)
+    logit = rng.normal(size=rows) - 1 + np.where(label, np.minimum(snr, 20) / 3, 0)
+    return pd.DataFrame(
+        {
+            "id": [f"{i:010x}" for i in range(rows)],
+            "split": "holdout",
+            "label": label,
+            "logit": logit,
+            "network_snr": snr,
+        }
+    )
+
+
+def test_summary_has_the_names_that_are_logged():
+    table = made_up(800, 1000)
+    named, notes = predictions.summary(table)
+    bins = {f"roc_auc_snr_{bin}" for bin in ("4_6", "6_8", "8_10", "10_15")}
+    expected = {f"holdout/{name}" for name in ALWAYS | RATES | bins}
+    assert set(named) - {"holdout/roc_auc_snr_15_up"} == expected
+    assert all(type(value) is float for value in named.values())
+    area = metrics.roc_auc(table["label"], table["logit"])
+    assert named["holdout/roc_auc"] == area.value
+    assert named["holdout/roc_auc_low"] == area.low
+    assert named["holdout/roc_auc_high"] == area.high
+    found = metrics.tpr_at_fpr(table["label"], table["logit"], 0.001)
+    assert named["holdout/tpr_at_fpr_0.001"] == found.value
+    rows = (table["label"] == 0) | table["network_snr"].between(4, 6, inclusive="left")
+    faint = metrics.roc_auc(table["label"][rows], table["logit"][rows]).value
+    assert named["holdout/roc_auc_snr_4_6"] == faint
+    assert all("snr_15_up" in note for note in notes)
+
+
+def test_summary_takes_its_prefix_and_any_order_of_rows():
+    table = made_up(100, 100)
+    named, notes = predictions.summary(table, "matched_filter")
+    assert all(name.startswith("matched_filter/") for name in named)
+    assert all(note.startswith("matched_filter: ") for note in notes)
+    shuffled = table.sample(frac=1, random_state=1)
+    again, _ = predictions.summary(shuffled, "matched_filter")
+    assert again == pytest.approx(named, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("noise", "left_out"),
+    [(99, RATES), (100, {"tpr_at_fpr_0.001"}), (999, {"tpr_at_fpr_0.001"}), (1000, ())],
+)
+def test_what_few_rows_cannot_tell_is_left_out_and_said(noise, left_out):
+    named, notes = predictions.summary(made_up(50, noise))
+    assert RATES - {name.removeprefix("holdout/") for name in named} == set(left_out)
+    for name in left_out:
+        assert any(f"{name} needs" in note and str(noise) in note for note in notes)
+
+
+def test_one_class_keeps_what_can_be_had():
+    named, notes = predictions.summary(made_up(3, 0))
+    assert set(named) == {"holdout/accuracy", "holdout/brier"}
+    assert "received 3 signals and 0 noise windows" in notes[0]
+
+
+def test_thin_and_unknown_snrs_are_said():
+    table = made_up(20, 30)
+    table["network_snr"] = np.repeat([5.0, 7.0, np.nan], [9, 10, 31])
+    named, notes = predictions.summary(table)
+    assert "holdout/roc_auc_snr_6_8" in named
+    assert "holdout/roc_auc_snr_4_6" not in named
+    text = "\n".join(notes)
+    assert "roc_auc_snr_4_6 needs 10 signals, received 9" in text
+    assert "1 signals of unknown SNR" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="split"), "need the columns id, split"),
+        (lambda t: t.assign(split=["train"] * 5 + ["holdout"] * 5), "holdout, train"),
+        (lambda t: t.assign(id="same"), "9 come again, such as same"),
+        (lambda t: t.assign(logit=np.nan), "10 of 10 that are NaN"),
+        (lambda t: t.assign(label=3), "labels must be 0 or 1"),
+        (lambda t: t.head(0), "at least one"),
+    ],
+)
+def test_bad_tables_are_refused(change, message):
+    table = change(made_up(5, 5))
+    with pytest.raises(InputError, match=message):
+        predictions.summary(table)
+
+
+def test_compare_pairs_by_id_not_by_row():
+    table = made_up(60, 60)
+    noisy = table["logit"] + np.random.default_rng(1).normal(size=120)
+    other = table.assign(logit=noisy)
+    expected = metrics.paired(table["label"], table["logit"], noisy)
+    shuffled = other.sample(frac=1, random_state=2)
+    assert predictions.compare(table, shuffled) == expected
+    by_row = metrics.paired(table["label"], table["logit"], shuffled["logit"])
+    assert by_row != expected
+
+
+def test_compare_refuses_other_windows():
+    table = made_up(5, 5)
+    with pytest.raises(InputError, match="1 ids are only in the first and 0 only in"):
+        predictions.compare(table, table.iloc[1:])
+    with pytest.raises(InputError, match="10 of 10 differ"):
+        predictions.compare(table, table.assign(label=1 - table["label"]))
+
+
+def test_each_two_are_compared_once_unless_pairs_are_named():
+    good = made_up(200, 200)
+    noisy = good["logit"] + np.random.default_rng(2).normal(size=400) * 3
+    poor = good.assign(logit=noisy).sample(frac=1, random_state=1)
+    tables = {"good": good, "poor": poor, "again": good}
+    rows = predictions.differences(tables)
+    pairs = list(zip(rows["first"], rows["second"]))
+    assert pairs == [("good", "poor"), ("good", "again"), ("poor", "again")]
+    expected = predictions.compare(good, poor)
+    first = rows.iloc[0]
+    assert (first["difference"], first["p"]) == (expected.value, expected.p)
+    assert first["low"] > 0
+    assert (rows.iloc[1]["difference"], rows.iloc[1]["p"]) == (0, 1)
+    assert rows.iloc[2]["difference"] == -first["difference"]
+    [only] = predictions.differences(tables, [("poor", "good")]).itertuples()
+    assert (only.first, only.second) == ("poor", "good")
+    assert only.difference == -first["difference"]
+    assert not len(predictions.differences({"good": good}))
+
+
+def test_a_runs_area_is_read_with_its_interval():
+    named, _ = predictions.summary(made_up(100, 100), "gate")
+    area = predictions.area_of(named, "gate")
+    expected = [named[f"gate/roc_auc{end}"] for end in ("", "_low", "_high")]
+    assert [area.value, area.low, area.high] == expected
+    assert str(area) == "{:.4f} ({:.4f} to {:.4f})".format(*expected)
+    assert predictions.area_of(named) is None

@@ -1,0 +1,139 @@
+"""The Bayes factor is one: of the population's own likelihood, however it is drawn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.integrate import dblquad
+
+from gwres.layers.whiten import FREQUENCIES, fade, gain, whiten
+from gwres.matched import bayes, draws
+from gwres.simulate import waveforms
+from gwres.simulate.detectors import delays, patterns
+from gwres.simulate.noise import noise
+from gwres.simulate.population import population
+from gwres.strain import DETECTORS, SAMPLE_RATE, SAMPLES, WHITENED_RATE
+
+G2NET = population("g2net")
+# So far away that the mean over noise converges.
+FAINT = replace(G2NET, distance_mpc=(15_000.0, 20_000.0))
+ALL = np.ones(3, bool)
+
+
+@pytest.fixture(scope="module")
+def known(curve):
+    return draws.draw(G2NET, curve, 150, seed=3)
+
+
+@pytest.fixture(scope="module")
+def white(curve):
+    """Ten whitened windows: five of noise, the same five with a loud signal each."""
+    rng = np.random.default_rng(9)
+    quiet = noise(rng, 5)
+    heard = quiet + np.stack([signal(rng)[0] for _ in quiet])
+    gains = gain(curve, FREQUENCIES, draws.RISE_HZ)
+    return np.asarray(whiten(np.concatenate([quiet, heard]), gains))
+
+
+def signal(rng, seed=3, distance=900.0):
+    """Strain (3, 4096) of the first binary that `known` has, somewhere in the sky."""
+    _, both = waveforms.draw(G2NET, np.random.default_rng(seed), SAMPLE_RATE / 2)
+    sky = rng.uniform(0, 6, 1), rng.uniform(-1, 1, 1)
+    response = patterns(*sky, rng.uniform(0, 3, 1))[0]
+    late = delays(*sky)[0]
+    merger = rng.uniform(1.55, 1.75)
+    frequencies = np.arange(both.shape[1]) * waveforms.STEP_HZ
+    turned = np.exp(-2j * np.pi * frequencies * (merger + late)[:, None])
+    spectrum = (response @ both) * turned * waveforms.REFERENCE_MPC / distance
+    strain = np.fft.irfft(spectrum)[:, :SAMPLES] * SAMPLE_RATE
+    return strain, response, merger + late
+
+
+def factor(window, known, seed=0, present=ALL, count=20_000):
+    return bayes.log_factor(window, present, known, np.random.default_rng(seed), count)
+
+
+def test_the_filter_reads_a_signal_at_its_place(known, curve):
+    """Without noise: output and power are the square of the optimal SNR."""
+    strain, response, arrival = signal(np.random.default_rng(1))
+    gains = gain(curve, FREQUENCIES, draws.RISE_HZ)
+    window = np.asarray(whiten(strain[None], gains))[0]
+    z = bayes._series(window, known)
+    times = (arrival * WHITENED_RATE - known.first)[None]
+    first = np.zeros(1, int)
+    output, power = bayes._match(z, response[None], first, times, known)
+    # The window holds the signal times its fade; at 900 Mpc, the reference is 1000.
+    expected = (window**2 / np.maximum(fade(len(window)), 1e-3)).sum()
+    nearer = waveforms.REFERENCE_MPC / 900.0
+    assert power[0] * nearer**2 == pytest.approx(expected, rel=0.02)
+    assert output[0] * nearer == pytest.approx(expected, rel=0.02)
+    late = bayes._match(z, response[None], first, times + 4, known)[0]
+    other = bayes._match(z, response[None, ::-1], first, times, known)[0]
+    assert max(late[0], other[0]) < 0.9 * output[0]
+
+
+def test_distance_and_phase_are_averaged():
+    near, far = G2NET.distance_mpc
+    for matched, power in ((0.0, 2.0), (9.0, 4.0), (40.0, 30.0)):
+
+        def likely(distance, phase, matched=matched, power=power):
+            nearer = waveforms.REFERENCE_MPC / distance
+            log = nearer * matched * np.cos(phase) - nearer**2 * power / 2
+            return np.exp(log) * distance**2
+
+        total, _ = dblquad(likely, 0, np.pi, near, far, epsrel=1e-6)
+        expected = np.log(total / np.pi / ((far**3 - near**3) / 3))
+        found = bayes._over_distance(np.array([matched]), np.array([power]), G2NET)
+        assert found[0] == pytest.approx(expected, abs=0.01)
+
+
+def test_no_data_is_no_evidence(known):
+    """The weights have mean 1: what draws are made with is what is divided by."""
+    nothing = np.zeros((2048, 3), np.float32)
+    assert factor(nothing, known, present=~ALL) == pytest.approx(0, abs=0.03)
+    # A detector that was there and silent is evidence against a signal.
+    assert factor(nothing, known) < -0.1
+
+
+def test_mean_is_one_in_noise(curve):
+    known = draws.draw(FAINT, curve, 60, seed=3)
+    gains = gain(curve, FREQUENCIES, draws.RISE_HZ)
+    windows = np.asarray(whiten(noise(np.random.default_rng(2), 225), gains))
+    ratios = np.exp([factor(window, known, count=1000) for window in windows])
+    error = ratios.std() / 15
+    assert error < 0.03
+    assert ratios.mean() == pytest.approx(1, abs=3 * error + 0.01)
+    louder = np.exp([factor(1.3 * w, known, count=1000) for w in windows])
+    assert louder.mean() > ratios.mean() + 0.02
+
+
+def test_how_it_is_drawn_does_not_matter(known, white, monkeypatch):
+    found = [factor(window, known) for window in white]
+    assert min(found[5:]) > max(found[:5])
+    again = [factor(window, known, seed=1) for window in white]
+    assert found[:5] == pytest.approx(again[:5], abs=0.4)
+    monkeypatch.setattr(bayes, "WIDE", 0.6)
+    monkeypatch.setattr(bayes, "EAGER", 0.4)
+    other = [factor(window, known, count=60_000) for window in white]
+    assert found[:5] == pytest.approx(other[:5], abs=0.4)
+    assert found != other
+
+
+def test_a_missing_detector_is_left_out(known, white):
+    window = white[7].copy()
+    window[:, 0] = 0
+    without = factor(window, known, present=np.array([False, True, True]))
+    assert np.isfinite(without) and without < factor(white[7], known)
+    # Silence of H1 would be held against the signal that L1 hears.
+    assert without > factor(window, known)
+
+
+def test_waveforms_are_sums_of_few(known, curve):
+    assert known.binaries.mix.shape == (2, 150, 2, draws.RANK)
+    norms = (np.abs(known.binaries.mix) ** 2).sum(axis=-1) / 2
+    middle = known.binaries.power[:, known.binaries.power.shape[1] // 2]
+    kept = norms.sum(axis=(1, 2)) / middle[..., :2].sum(axis=(1, 2))
+    assert (kept > 0.99).all() and (kept < 1.02).all()
+    assert (middle[0, :, 0] >= 0.99 * middle[0, :, 1]).all(), "the stronger one first"
+    assert known.sky.chance.sum() == pytest.approx(1)
+    assert len(DETECTORS) == known.sky.late.shape[1]

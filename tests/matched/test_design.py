@@ -1,0 +1,94 @@
+"""The prior of the front end's templates is that of the simulated population."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from gwres.data.corpus import Data, open_corpus
+from gwres.data.pipeline import Live
+from gwres.judging import metrics
+from gwres.layers.evidence import DELAYS, FAR
+from gwres.layers.templates import FIRST_S, TICK, TICKS
+from gwres.matched.design import Filters
+from gwres.models.classifier import network
+from gwres.models.resnet import ResNet
+from gwres.simulate.detectors import delays
+from gwres.simulate.population import population
+from gwres.strain import WHITENED_RATE
+
+COUNT = 1600  # windows, half of them signals
+
+
+@pytest.fixture(scope="module")
+def live():
+    """Whitened windows (COUNT, 2048, 3) of many waveforms, and their labels."""
+    opened = open_corpus(Data(bank=800, judged=8, psd_windows=200))
+    batches = opened.batches(Live(batch=COUNT // 8, loud=1.0, drop=0.0), 7, 8)
+    made = [(x.numpy(), y.numpy().ravel()) for x, y in batches]
+    return tuple(np.concatenate(parts) for parts in zip(*made))
+
+
+def logits(filters, x):
+    """Of an untrained network, whose head is zero: the log Bayes factor alone."""
+    model = network(ResNet(16, width=4), "templates", filters)
+    return model.predict(x, batch_size=100, verbose=0)[:, 0].astype(float)
+
+
+def cost(labels, found):
+    """Mean loss in nats; a coin has log 2."""
+    return np.mean(np.logaddexp(0, found) - labels * found)
+
+
+def test_untrained_odds_are_calibrated(designed, live):
+    x, labels = live
+    found = logits(designed, x)
+    chance = expit(found)
+    for low, high in ((0.1, 0.3), (0.3, 0.7), (0.7, 1.0)):
+        inside = (chance >= low) & (chance < high)
+        assert inside.sum() > 50
+        error = 2.6 * np.sqrt(0.25 / inside.sum())
+        expected = chance[inside].mean()
+        assert labels[inside].mean() == pytest.approx(expected, abs=error + 0.04)
+    assert metrics.roc_auc(labels, found).low > 0.82
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alignment": lambda known: -known},
+        {"spread": lambda known: 20 * known},
+        {"spread": lambda known: known / 20},
+        {"cells": lambda known: known[::-1, ::-1]},
+    ],
+)
+def test_another_prior_is_a_worse_one(designed, live, change):
+    x, labels = live
+    prior = designed.prior
+    worse = replace(prior, **{k: f(getattr(prior, k)) for k, f in change.items()})
+    loss = cost(labels, logits(designed, x))
+    assert cost(labels, logits(Filters(designed.design, worse), x)) > loss + 0.003
+    assert loss < np.log(2) - 0.15
+
+
+def test_probabilities_are_the_populations(designed):
+    prior, rng = designed.prior, np.random.default_rng(0)
+    assert np.exp(prior.cells.astype(float)).sum() == pytest.approx(1, abs=1e-5)
+    ra = rng.uniform(0, 2 * np.pi, 20_000)
+    dec = np.arcsin(rng.uniform(-1, 1, 20_000))
+    late = delays(ra, dec)
+    drawn = population("g2net").draw(rng, 20_000, ("merger_time",))["merger_time"]
+    ticks = FIRST_S + np.arange(TICKS) * TICK / WHITENED_RATE
+    inside = (drawn + late[:, 0] >= ticks[0]) & (drawn + late[:, 0] <= ticks[-1])
+    assert inside.mean() > 0.995, "the map holds all mergers"
+    known = np.exp(prior.cells.astype(float)).sum(axis=1).reshape(8, -1).sum(axis=1)
+    edges = np.append(ticks[:: TICKS // 8], ticks[-1])
+    found, _ = np.histogram((drawn + late[:, 0])[inside], edges, density=True)
+    np.testing.assert_allclose(known, found / found.sum(), atol=0.02)
+    for detector, chances, steps in ((1, prior.chances, DELAYS), (2, prior.far, FAR)):
+        assert chances.sum() == pytest.approx(1)
+        mean = (late[:, detector] - late[:, 0]).mean() * WHITENED_RATE / TICK
+        assert chances @ np.array(steps) == pytest.approx(mean, abs=0.5)
+        assert chances.min() > 0 and chances[0] < chances[len(chances) // 2]
+    assert prior.alignment == pytest.approx(-0.93, abs=0.01)

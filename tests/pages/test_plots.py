@@ -1,0 +1,316 @@
+"""Figures say what they show, hold it, and leave no global state."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex, to_rgb
+
+from gwres.errors import InputError
+from gwres.judging import metrics
+from gwres.pages import gallery, plots
+
+from .test_gallery import CASES, window
+
+
+def predictions(rows=600, seed=0):
+    rng = np.random.default_rng(seed)
+    label = np.arange(rows) % 2
+    snr = np.where(label, 5 * rng.random(rows) ** (-1 / 3), np.nan)
+    logit = rng.normal(size=rows) - 1 + np.where(label, np.minimum(snr, 20) / 3, 0)
+    return pd.DataFrame({"label": label, "logit": logit, "network_snr": snr})
+
+
+TABLE, BASELINE = predictions(), predictions(seed=1)
+BASELINE["network_snr"] = TABLE["network_snr"]
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "train/loss": [0.7, 0.6, 0.5],
+        "val/loss": [0.68, np.nan, 0.6],
+        "val/roc_auc": [0.6, np.nan, 0.75],
+    }
+)
+
+
+RANKED = pd.DataFrame(
+    {
+        "name": ["net $1", "matched filter", "stacked", "failed"],
+        "core_seconds": [10.0, np.nan, np.nan, np.nan],
+        "roc_auc": [0.80, 0.85, 0.86, np.nan],
+        "roc_auc_low": [0.79, 0.84, 0.85, np.nan],
+        "roc_auc_high": [0.82, 0.86, 0.87, np.nan],
+    }
+)
+
+
+TRIALS = pd.DataFrame(
+    {
+        "number": [0, 1, 2, 3, 4],
+        "state": ["complete", "pruned", "complete", "running", "complete"],
+        "value": [0.7, 0.8, 0.75, np.nan, 0.72],
+        "learning_rate": [1e-3, 1e-2, 2e-2, 1e-3, 5e-3],
+        "dropout": [0.0, 0.1, 0.2, 0.3, 0.1],
+    }
+)
+
+
+FIGURES = {
+    "roc": lambda: plots.roc(TABLE, BASELINE),
+    "roc alone": lambda: plots.roc(TABLE),
+    "rocs": lambda: plots.rocs({"$a_1$": TABLE, "b": BASELINE, "c": TABLE}),
+    "sensitivity": lambda: plots.sensitivity(TABLE, BASELINE),
+    "calibration": lambda: plots.calibration(TABLE),
+    "history": lambda: plots.history(HISTORY),
+    "scores": lambda: plots.scores(TABLE),
+    "course": lambda: plots.study_course(TRIALS),
+    "slices": lambda: plots.study_slices(TRIALS),
+    "importance": lambda: plots.study_importance(
+        {"learning_rate": 0.7, "dropout": 0.3}
+    ),
+    "example": lambda: gallery.example(*window(), "price: $5, 10% _off_"),
+    "areas": lambda: plots.areas(RANKED),
+    "cases": lambda: gallery.cases(CASES, lambda name: window()[1]),
+}
+
+
+def line(axis, name):
+    """The line whose legend entry begins so."""
+    handles, labels = axis.get_legend_handles_labels()
+    handle = next(h for h, text in zip(handles, labels) if text.startswith(name))
+    return handle[0] if isinstance(handle, tuple) else handle
+
+
+def shared(axis, which):
+    """The axes that share this one's x or y, itself among them."""
+    return getattr(axis, f"get_shared_{which}_axes")().get_siblings(axis)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_labelled_filled_and_wide_enough(name, tmp_path):
+    figure = FIGURES[name]()
+    assert figure.get_size_inches()[0] * figure.dpi == 800
+    figure.savefig(tmp_path / "figure.png")
+    assert figure.axes
+    for axis in figure.axes:
+        assert axis.has_data()
+        # A panel without numbers of its own shares its neighbour's.
+        for which in ("x", "y"):
+            label = getattr(axis, f"get_{which}label")()
+            assert label.strip() or not numbered(axis, which), (name, which)
+            labels = [getattr(a, f"get_{which}label")() for a in shared(axis, which)]
+            bar = axis.get_label() == "<colorbar>"
+            assert any(labels) or (bar and which == "x")
+        for text in (axis.xaxis.label, axis.yaxis.label, *axis.get_xticklabels()):
+            assert text.get_fontsize() >= 10
+
+
+def test_every_kind_of_figure_is_tried():
+    """A figure that is drawn anywhere in gwres stands in `FIGURES`."""
+    made = {
+        f"{module.__name__.rpartition('.')[2]}.{name}"
+        for module in (plots, gallery)
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and re.search(r"Returns:\s+Figure", function.__doc__ or "")
+    }
+    tried = inspect.getsource(sys.modules[__name__])
+    assert len(made) == 12
+    assert not [name for name in made if f": {name}(" not in tried]
+
+
+def numbered(axis, which):
+    """Whether numbers stand along an axis."""
+    one = getattr(axis, f"{which}axis")
+    return any(
+        tick.label1.get_visible() or tick.label2.get_visible()
+        for tick in one.get_major_ticks()
+        if one.get_ticklocs().size
+    )
+
+
+def painted(figure):
+    """Colours of all lines, bars and intervals."""
+    for axis in figure.axes:
+        grid = {*axis.get_xgridlines(), *axis.get_ygridlines()}
+        yield from (line.get_color() for line in axis.lines if line not in grid)
+        for patch in axis.patches:
+            yield (
+                patch.get_edgecolor() if not patch.get_fill() else patch.get_facecolor()
+            )
+        for drawn in axis.collections:
+            if isinstance(drawn, LineCollection):
+                yield from drawn.get_colors()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_all_is_drawn_in_the_colours_that_can_be_told_apart(name):
+    """Or in black, white and grey."""
+    found = {to_hex(colour).upper() for colour in painted(FIGURES[name]())}
+    assert found
+    foreign = found - {colour.upper() for colour in plots.COLOURS}
+    assert all(len({c[1:3], c[3:5], c[5:7]}) == 1 for c in foreign), foreign
+
+
+def test_another_colour_and_a_bare_axis_are_found():
+    figure = FIGURES["roc"]()
+    [axis] = figure.axes
+    axis.plot([0, 1], [0, 1], color="red")
+    assert "#ff0000" in {to_hex(colour) for colour in painted(figure)}
+    assert numbered(axis, "x") and numbered(axis, "y")
+    above, *_, below = FIGURES["example"]().axes
+    assert numbered(below, "x") and not numbered(above, "x")
+
+
+def test_a_legend_of_many_lies_beside_the_curves():
+    figure = FIGURES["rocs"]()
+    figure.draw_without_rendering()
+    [legend], [axis] = figure.legends, figure.axes
+    assert not legend.get_window_extent().overlaps(axis.get_window_extent())
+
+
+def test_areas_are_ranked_and_told_apart():
+    figure = FIGURES["areas"]()
+    [axis] = figure.axes
+    names = [text.get_text() for text in axis.get_yticklabels()]
+    assert names == ["net $1", "matched filter", "stacked"]
+    [point] = line(axis, "one network").get_xdata()
+    assert point == 0.80
+    ends = [bar.get_segments()[0][:, 0] for bar in axis.collections]
+    np.testing.assert_allclose(ends[0], [0.79, 0.82])
+    with pytest.raises(InputError, match="rows with a ROC-AUC; received 1 without"):
+        plots.areas(RANKED.tail(1))
+
+
+@pytest.mark.parametrize("name", ["roc", "sensitivity", "history"])
+def test_curves_differ_in_line_as_well_as_colour(name):
+    for axis in FIGURES[name]().axes:
+        shown = axis.get_legend_handles_labels()[0]
+        lines = [h[0] if isinstance(h, tuple) else h for h in shown]
+        assert len({one.get_linestyle() for one in lines}) == len(lines)
+        assert len({to_hex(one.get_color()) for one in lines}) == len(lines)
+
+
+def test_colours_differ_in_brightness_too():
+    weights = [0.2126, 0.7152, 0.0722]
+    blue, vermillion = (
+        np.dot(to_rgb(c), weights) for c in (plots.BLUE, plots.VERMILLION)
+    )
+    assert abs(blue - vermillion) > 0.05
+
+
+def test_roc_is_the_curve():
+    (axis,) = plots.roc(TABLE, BASELINE).axes
+    assert axis.get_xscale() == "log" and axis.get_xlim()[1] == 1
+    drawn = line(axis, "network")
+    x, y = drawn.get_xdata(), drawn.get_ydata()
+    noise = TABLE["logit"][TABLE["label"] == 0].to_numpy()
+    signals = TABLE["logit"][TABLE["label"] == 1].to_numpy()
+    for rate in (0.01, 0.1, 0.5):
+        threshold = np.sort(noise)[::-1][round(rate * len(noise))]
+        at = y[np.flatnonzero(x <= rate + 1e-12)[-1]]
+        np.testing.assert_allclose(at, np.mean(signals > threshold), atol=1e-12)
+        with pytest.raises(AssertionError):
+            np.testing.assert_allclose(1 - at, np.mean(signals > threshold), atol=1e-12)
+    assert x.min() == 1 / len(noise)
+    area = metrics.roc_auc(TABLE["label"], TABLE["logit"])
+    assert f"{area.value:.4f}" in drawn.get_label()
+
+
+def test_roc_intervals_stand_where_there_is_noise_enough():
+    (axis,) = plots.roc(TABLE).axes
+    (points,) = axis.containers
+    np.testing.assert_allclose(points[0].get_xdata().astype(float), [0.01, 0.1])
+    ends = [segment[:, 1] for segment in points[2][0].get_segments()]
+    for rate, (low, high) in zip((0.01, 0.1), ends):
+        expected = metrics.tpr_at_fpr(TABLE["label"], TABLE["logit"], rate)
+        np.testing.assert_allclose([low, high], [expected.low, expected.high])
+
+
+def test_sensitivity_shows_the_bins():
+    areas, found = plots.sensitivity(TABLE, fpr=0.1).axes
+    columns = TABLE["label"], TABLE["logit"], TABLE["network_snr"]
+    bins = metrics.by_snr(*columns)
+    drawn = line(areas, "network")
+    x, y = drawn.get_xdata().astype(float), drawn.get_ydata().astype(float)
+    np.testing.assert_allclose(x, [one.mean for one in bins])
+    np.testing.assert_allclose(y, [one.measure.value for one in bins])
+    assert "0.1" in found.get_ylabel()
+
+
+def test_sensitivity_needs_known_snrs():
+    with pytest.raises(InputError, match="10 signals or more"):
+        plots.sensitivity(TABLE.assign(network_snr=np.nan))
+
+
+def test_history_skips_epochs_without_a_value():
+    losses, areas = plots.history(HISTORY).axes
+    assert list(line(losses, "val/loss").get_xdata()) == [1, 3]
+    assert list(line(losses, "train/loss").get_xdata()) == [1, 2, 3]
+    assert list(line(areas, "val/roc_auc").get_ydata()) == [0.6, 0.75]
+    (only,) = plots.history(HISTORY[["epoch", "train/loss"]]).axes
+    assert only.get_ylabel().startswith("Loss")
+
+
+@pytest.mark.parametrize("columns", [["epoch"], ["train/loss"]])
+def test_history_needs_its_columns(columns):
+    with pytest.raises(InputError, match="a history needs the column epoch"):
+        plots.history(HISTORY[columns])
+
+
+def test_scores_hold_every_window(tmp_path):
+    (axis,) = plots.scores(TABLE).axes
+    names = axis.get_legend_handles_labels()[1]
+    assert "noise (300 windows)" in names and "signal (300 windows)" in names
+    constant = plots.scores(TABLE.assign(logit=0.0))
+    constant.savefig(tmp_path / "constant.png")
+    single = plots.scores(TABLE[TABLE["label"] == 1])
+    single.savefig(tmp_path / "single.png")
+
+
+def test_pyplot_is_never_loaded():
+    code = "import sys, gwres.pages.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def drawn(axis, name):
+    handles, labels = axis.get_legend_handles_labels()
+    return handles[labels.index(name)]
+
+
+def test_a_studys_course_keeps_the_best_complete_trial():
+    (axis,) = plots.study_course(TRIALS.sample(frac=1, random_state=0)).axes
+    best = drawn(axis, "best so far")
+    assert list(best.get_xdata()) == [0, 1, 2, 4]
+    # The pruned trial's higher value is not one that a study may take.
+    assert list(best.get_ydata()) == [0.7, 0.7, 0.75, 0.75]
+    assert list(drawn(axis, "pruned").get_ydata()) == [0.8]
+
+
+def test_a_studys_slices_have_a_panel_per_setting():
+    rate, dropout = plots.study_slices(TRIALS).axes
+    assert (rate.get_xlabel(), dropout.get_xlabel()) == ("learning_rate", "dropout")
+    assert rate.get_xscale() == "log" and dropout.get_xscale() == "linear"
+    assert list(drawn(rate, "complete").get_xdata()) == [1e-3, 2e-2, 5e-3]
+
+
+def test_a_studys_importance_is_sorted():
+    shares = {"a": 0.2, "b": 0.7, "c": 0.1}
+    (axis,) = plots.study_importance(shares).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["c", "a", "b"]
+    assert [bar.get_width() for bar in axis.patches] == [0.1, 0.2, 0.7]
+
+
+def test_a_study_without_anything_to_draw_is_refused():
+    none = TRIALS.assign(value=np.nan)
+    for draw in (plots.study_course, plots.study_slices):
+        with pytest.raises(InputError, match="needs trials with a value; received 5"):
+            draw(none)
+    with pytest.raises(InputError, match="importance needs settings"):
+        plots.study_importance({})

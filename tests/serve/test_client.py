@@ -1,0 +1,105 @@
+"""What the client sends, and what it says when it is refused."""
+
+import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwres.errors import InputError
+from gwres.serve import client
+
+WINDOWS = np.random.default_rng(0).normal(scale=1e-21, size=(5, 3, 4096))
+
+
+def logits(body):
+    """An answer that tells the windows apart: the first number of each."""
+    strain = pd.read_parquet(io.BytesIO(body))["strain"]
+    rows = [{"logit": float(one[0])} for one in strain]
+    return 200, json.dumps({"predictions": rows}).encode()
+
+
+@pytest.fixture
+def server():
+    """A server that keeps what it is sent and answers what it is told to, or `logits`.
+
+    It has a thread for each request.
+    """
+    received, answers = [], []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((self.path, self.headers["Content-Type"], body))
+            status, text = answers.pop(0) if answers else logits(body)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{found.server_port}", received, answers
+        found.shutdown()
+        thread.join()
+
+
+def test_windows_are_sent_in_batches_and_come_back_in_their_order(server):
+    url, received, _ = server
+    found = client.score(WINDOWS, url, batch=2)
+    sent = WINDOWS.astype(np.float32)
+    assert found["logit"].tolist() == sent[:, 0, 0].tolist()
+    assert found.index.tolist() == [0, 1, 2, 3, 4]
+    assert {(path, kind) for path, kind, _ in received} == {
+        ("/invocations", client.PARQUET)
+    }
+    tables = [pd.read_parquet(io.BytesIO(body)) for *_, body in received]
+    assert sorted(map(len, tables)) == [1, 2, 2]
+
+
+def test_what_is_sent_is_the_strain_in_single_precision():
+    table = pd.read_parquet(io.BytesIO(client.parquet(WINDOWS)))
+    sent = np.stack(table["strain"].tolist()).reshape(5, 3, 4096)
+    assert sent.dtype == np.float32
+    assert (sent == WINDOWS.astype(np.float32)).all()
+
+
+def test_a_batch_is_on_its_way_while_another_is_scored(server, monkeypatch):
+    """The first is answered when the second has come, as no later one would be."""
+    both, ask = threading.Barrier(client.AHEAD, timeout=20), client.ask
+
+    def together(*arguments):
+        both.wait()
+        return ask(*arguments)
+
+    monkeypatch.setattr(client, "ask", together)
+    assert len(client.score(WINDOWS[:4], server[0], batch=1)) == 4
+
+
+def test_a_refusal_is_told_in_the_server_s_words(server):
+    url, _, answers = server
+    long = "x" * 5000
+    answers += [
+        (400, f'{{"message": "data {long}. \\nError: window 1: zeros"}}'.encode()),
+        (415, b"only Parquet"),
+    ]
+    with pytest.raises(InputError, match="status 400: window 1: zeros$"):
+        client.score(WINDOWS, url)
+    with pytest.raises(InputError, match="status 415: only Parquet$"):
+        client.score(WINDOWS, url)
+
+
+def test_wrong_windows_and_absent_servers(server):
+    url = server[0]
+    with pytest.raises(InputError, match=r"received \(3, 4096\)"):
+        client.parquet(WINDOWS[0])
+    with pytest.raises(InputError, match="received none"):
+        client.score(WINDOWS[:0], url)
+    with pytest.raises(InputError, match="no answer from http://127.0.0.1:9"):
+        client.score(WINDOWS, "http://127.0.0.1:9")

@@ -1,0 +1,83 @@
+import shlex
+
+import pytest
+
+from gwres.errors import InputError
+from gwres.training.recipe import Recipe
+
+
+def test_vary_reads_text_as_the_settings_type():
+    recipe = Recipe().vary(
+        {"depth": "50", "fit.learning_rate": "1e-4", "strict": "false", "loud": 2}
+    )
+    assert recipe.model.depth == 50
+    assert recipe.fit.learning_rate == 1e-4
+    assert recipe.data.strict is False
+    assert recipe.live.loud == 2.0
+    assert recipe.name == "resnet50-templates"
+
+
+def test_flat_and_vary_are_inverse():
+    recipe = Recipe().vary({"depth": 101, "frontend": "spectrogram", "seed": 7})
+    assert Recipe().vary(recipe.flat()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("settings", "loud"),
+    [
+        ({}, 1.0),
+        ({"frontend": "waveform"}, 3.0),
+        ({"frontend": "spectrogram"}, 3.0),
+        ({"frontend": "waveform", "source": "/somewhere"}, 1.0),
+        ({"loud": 2.0}, 2.0),
+    ],
+)
+def test_loudness_suits_the_front_end(settings, loud):
+    sized = Recipe().vary(settings).sized()
+    assert sized.live.loud == loud
+    assert sized.sized() == sized
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": "35"}, "16, 18, 34, 50, 101, 152; received 35"),
+        ({"depth": "abc"}, "depth must be a whole number; received abc"),
+        ({"depth": "34.0"}, "depth must be a whole number; received 34.0"),
+        ({"frontend": "wavelet"}, "templates, waveform, spectrogram; received wavelet"),
+        ({"learning_rate": "nan"}, "learning_rate must be from"),
+        ({"learning_rate": "-1"}, "learning_rate must be from"),
+        ({"samples": "-5"}, "samples must be from 0"),
+        ({"population": "bns"}, "population must be one of g2net, loud; received bns"),
+        ({"precision": "float16"}, "precision must be one of"),
+        ({"strict": "maybe"}, "strict must be true or false; received maybe"),
+        ({"colour": "red"}, "settings are .*; received colour"),
+        ({"fit.depth": "34"}, "received fit.depth"),
+        ({"norm": "layer"}, "norm must be one of"),
+        ({"bank": "0"}, "bank must be from 1"),
+        ({"width": "-1"}, "width must be"),
+        ({"dropout": "1"}, "dropout must be"),
+        ({"batch": "1"}, "batch must be"),
+        ({"drop": "2"}, "drop must be"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        Recipe().vary(settings)
+
+
+def test_no_two_parts_share_a_setting():
+    names = [key.rpartition(".")[2] for key in Recipe().flat()]
+    assert len(names) == len(set(names))
+
+
+def test_command_gives_the_same_recipe_again():
+    changes = {"depth": 18, "learning_rate": 0.1 + 0.2, "source": "/a b/c", "seed": 3}
+    recipe = Recipe().vary(changes)
+    head, *words = shlex.split(recipe.command)[4:]
+    assert (head, words[::2]) == ("train", ["-P"] * 5)
+    given = dict(word.split("=", 1) for word in words[1::2])
+    assert set(given) == {"data", "depth", "frontend", "learning_rate", "seed"}
+    given["source"] = given.pop("data")
+    assert Recipe().vary(given) == recipe
+    assert "learning_rate" not in Recipe().command
