@@ -81,7 +81,7 @@ def _one(name, table, classical, corpus, settings):
     settings = settings | {"evaluate.model": name}
     lists = {"Settings": settings}
     if name == FILTER:
-        found = judge(table, split=split, odds=False)
+        judgement = judge(table, split=split, odds=False)
         alone = {name: table}
 
         def note(place):
@@ -90,7 +90,7 @@ def _one(name, table, classical, corpus, settings):
         def write(out):
             report.compare(out, name, alone, lists)
     else:
-        found = judge(table, classical, split)
+        judgement = judge(table, classical, split)
 
         def note(place):
             return notes.judged(name, (table, classical), place)
@@ -111,12 +111,12 @@ def _one(name, table, classical, corpus, settings):
         {split: table},
         write,
         settings,
-        found.metrics,
-        found.warnings,
-        found.named | {tags.ENTRY: "evaluate"},
+        judgement.metrics,
+        judgement.warnings,
+        judgement.named | {tags.ENTRY: "evaluate"},
     )
-    if found.area:
-        logger.info("%s: %s/roc_auc %s", name, split, found.area)
+    if judgement.area:
+        logger.info("%s: %s/roc_auc %s", name, split, judgement.area)
 
 
 def _several(tables, settings):

@@ -83,9 +83,9 @@ def promote(
 ):
     """Choose members, stack them, and make the ensemble champion if it earns it.
 
-    All that can be wrong is found before the registry is changed. What is changed is
+    All that can be wrong is judgement before the registry is changed. What is changed is
     changed in such an order that a call after a kill ends as one without it: versions
-    are found again by the runs they were made of.
+    are judgement again by the runs they were made of.
 
     Args:
         members: see `choose`.
@@ -208,10 +208,10 @@ def _publish(candidate, evidence):
     warnings = ["holdout has not both signals and noise: no report"]
     if "holdout" in candidate.judged:
         holdout = candidate.predictions("holdout")
-        found = judge(holdout)
-        warnings, named = found.warnings, named | found.named
+        judgement = judge(holdout)
+        warnings, named = judgement.warnings, named | judgement.named
         # That of the same windows, as a member's run has it.
-        metrics |= found.metrics | {
+        metrics |= judgement.metrics | {
             name: value
             for name, value in candidate.considered[0].run.metrics.items()
             if name.startswith("matched_filter/")

@@ -107,11 +107,11 @@ def _publish(recipe, corpus, trained, tuned):
     if len(holdout):
         drawn = population(recipe.data.population)
         classical = baseline(corpus.judged["holdout"], corpus.asd, drawn)
-        found = judge(holdout, classical)
-        if found.area:
+        judgement = judge(holdout, classical)
+        if judgement.area:
             lines = [
-                f"ROC-AUC  {found.area} on {len(holdout):,} holdout windows; matched "
-                f"filter {found.metrics[tags.FILTER_AREA]:.4f}"
+                f"ROC-AUC  {judgement.area} on {len(holdout):,} holdout windows; matched "
+                f"filter {judgement.metrics[tags.FILTER_AREA]:.4f}"
             ]
         publish(
             lambda place: notes.trained(
@@ -128,9 +128,9 @@ def _publish(recipe, corpus, trained, tuned):
                 {"Cost": cost, "Settings": recipe.flat()},
                 gallery.viewer(corpus.judged["holdout"], corpus.asd),
             ),
-            metrics=cost | found.metrics,
-            warnings=found.warnings,
-            named=named | found.named,
+            metrics=cost | judgement.metrics,
+            warnings=judgement.warnings,
+            named=named | judgement.named,
         )
     else:
         empty = "holdout has no windows: no metrics and no report"

@@ -18,7 +18,7 @@ def main(argv):
         for part in fields(Data)
         if part.name not in ("source", "bank")
     }
-    found = options.read(
+    given = options.read(
         argv,
         __doc__,
         model=(str, ""),
@@ -27,9 +27,9 @@ def main(argv):
         statistic=(str, "marginal"),
         **own,
     )
-    data = Data(source=found["data"], **{name: found[name] for name in own})
-    models = [name.strip() for name in found["model"].split(",") if name.strip()]
-    evaluate(models, data, found["split"], found["statistic"])
+    data = Data(source=given["data"], **{name: given[name] for name in own})
+    models = [name.strip() for name in given["model"].split(",") if name.strip()]
+    evaluate(models, data, given["split"], given["statistic"])
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ def read(argv, description, **own):
     for name in own:
         parser.add_argument(f"--{name}")
     # Not by argparse, which would put its own words in place of ours.
-    given = vars(parser.parse_args(argv))
+    typed = vars(parser.parse_args(argv))
     return {
-        name: default if given[name] is None else parse(name, kind, given[name])
+        name: default if typed[name] is None else parse(name, kind, typed[name])
         for name, (kind, default) in own.items()
     }
 
@@ -47,12 +47,12 @@ def recipe(argv, description, **own):
         (Recipe, dict of the own options).
     """
     names = {key: (str, None) for key in (*settings(), *RENAMED)}
-    found = read(argv, description, **names, **own)
+    given = read(argv, description, **names, **own)
     chosen = {
-        RENAMED.get(name, name): found[name]
+        RENAMED.get(name, name): given[name]
         for name in names
-        if found[name] is not None
+        if given[name] is not None
     }
     if chosen.get("init") == "none":
         chosen["init"] = ""
-    return Recipe().vary(chosen), {name: found[name] for name in own}
+    return Recipe().vary(chosen), {name: given[name] for name in own}

@@ -113,11 +113,11 @@ def _roc(curves):
     for i, (rows, name, style) in enumerate(curves):
         labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy()
         area = metrics.roc_auc(labels, logits)
-        passed, found, _ = roc_curve(labels, logits)
+        passed, sensitivity, _ = roc_curve(labels, logits)
         # Nothing is known to the left of one false alarm.
         axis.step(
             np.maximum(passed, 1 / noise),
-            found,
+            sensitivity,
             where="post",
             color=style["color"],
             linestyle=style["linestyle"],
@@ -164,12 +164,12 @@ def sensitivity(table, baseline=None, fpr=0.01):
     """
     figure, ((left, right),) = canvas(4.2, columns=2, sharex=True)
 
-    def found(labels, logits):
+    def share_found(labels, logits):
         return metrics.tpr_at_fpr(labels, logits, fpr)
 
     for i, (rows, name, style) in enumerate(_curves(table, baseline)):
         columns = [rows[key].to_numpy() for key in ("label", "logit", "network_snr")]
-        for axis, measure in ((left, metrics.roc_auc), (right, found)):
+        for axis, measure in ((left, metrics.roc_auc), (right, share_found)):
             bins = metrics.by_snr(*columns, measure=measure)
             if not bins:
                 raise InputError(

@@ -127,8 +127,8 @@ def tagged(tags):
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     here = [mlflow.active_run().info.experiment_id]
     latest = ["attributes.start_time DESC"]
-    found = mlflow.MlflowClient().search_runs(here, where, order_by=latest)
-    return [Run.of(run) for run in found]
+    page = mlflow.MlflowClient().search_runs(here, where, order_by=latest)
+    return [Run.of(run) for run in page]
 
 
 def finished(experiment, metric):

@@ -4,9 +4,9 @@ Keras's own callbacks do not do this together. `BackupAndRestore` writes over it
 file in place, so that a kill while it writes leaves no whole checkpoint, and restores
 neither the history nor what `EarlyStopping` and `ModelCheckpoint` remember: a training
 that goes on would forget its best epoch and how long it has waited for a better one.
-`EarlyStopping` keeps the best weights in memory alone. Here one file, replaced in one
-step, names the last and the best epoch and holds all that was measured, so that a
-training that was killed ends as if it had not been.
+Here one small file, replaced in one step, names the last and the best checkpoint and
+holds all that was measured, so that a training that was killed ends as if it had not
+been.
 """
 
 import json
@@ -40,47 +40,56 @@ class Epochs(keras.callbacks.Callback):
 
     Args:
         folder: for checkpoints.
-        validation: windows and labels.
-        length: the first epoch, from 0, that may be the best one; epochs without a
-            better ROC-AUC that end the fit; epochs in all.
-        size: steps of an epoch, windows of a step.
+        validation: windows (n, 2048, 3), whitened, and labels (n,).
+        epochs: in the whole training.
+        steps: of an epoch.
+        batch: windows of a step.
+        earliest: the first epoch, counted from 0, that may be the best.
+        patience: epochs without a better ROC-AUC that end the training.
         on_epoch: called with the row of each epoch, or None.
     """
 
-    def __init__(self, folder, validation, length, size, on_epoch):
+    def __init__(
+        self, folder, validation, epochs, steps, batch, earliest, patience, on_epoch
+    ):
         super().__init__()
         self.folder = Path(folder)
         self.windows, self.labels = validation
-        self.earliest, self.patience, self.epochs = length
-        self.steps, self.batch = size
+        self.epochs, self.steps, self.batch = epochs, steps, batch
+        self.earliest, self.patience = earliest, patience
         self.on_epoch = on_epoch
         self.rows, self.core_seconds = [], 0.0
-        self.started = time.monotonic()
+        self.first, self.started = 0, time.monotonic()
 
     def resume(self):
-        """The last complete checkpoint's model, or None."""
-        state = self.folder / "state.json"
-        if not state.is_file():
+        """The model of the last complete checkpoint, or None if there is none."""
+        path = self.folder / "state.json"
+        if not path.is_file():
             return None
-        kept = json.loads(state.read_text())
-        self.rows, self.core_seconds = kept["rows"], kept["core_seconds"]
-        logger.warning("goes on after epoch %d of %d", len(self.rows), self.epochs)
-        return keras.models.load_model(self.folder / kept["last"])
+        state = json.loads(path.read_text())
+        self.rows, self.core_seconds = state["rows"], state["core_seconds"]
+        self.first = len(self.rows)
+        logger.warning("goes on after epoch %d of %d", self.first, self.epochs)
+        return keras.models.load_model(self.folder / state["last"])
 
     @property
     def best(self):
-        """The best epoch that may be; the last where there is no such score."""
+        """The best epoch from the earliest on; the last where none has a score."""
         scores = [row[VAL_AREA] for row in self.rows]
-        known = [score for score in scores[self.earliest :] if score is not None]
-        if not known:
+        defined = [score for score in scores[self.earliest :] if score is not None]
+        if not defined:
             return len(scores) - 1
-        return scores.index(max(known), self.earliest)
+        return scores.index(max(defined), self.earliest)
 
     @property
     def done(self):
         """Whether training is over."""
         waited = len(self.rows) - 1 - self.best
         return len(self.rows) >= self.epochs or waited >= self.patience
+
+    def checkpoint(self, epoch):
+        """Path of an epoch's weights."""
+        return self.folder / f"epoch-{epoch:04d}.keras"
 
     def on_train_batch_begin(self, batch, logs=None):
         """Restart the clock when an epoch begins."""
@@ -95,7 +104,8 @@ class Epochs(keras.callbacks.Callback):
         logits = predict(self.model, chunks)
         step = (epoch + 1) * self.steps
         loss = np.mean(np.logaddexp(0, logits) - self.labels * logits)
-        both = len(np.unique(self.labels)) == 2
+        two_classes = len(np.unique(self.labels)) == 2
+        area = roc_auc(self.labels, logits).value if two_classes else None
         self.rows.append(
             {
                 "epoch": epoch,
@@ -103,7 +113,7 @@ class Epochs(keras.callbacks.Callback):
                 "windows": step * self.batch,
                 TRAIN_LOSS: float(logs["loss"]),
                 VAL_LOSS: float(loss) if len(logits) else None,
-                VAL_AREA: roc_auc(self.labels, logits).value if both else None,
+                VAL_AREA: area,
             }
         )
         self._save(epoch)
@@ -113,19 +123,19 @@ class Epochs(keras.callbacks.Callback):
         self.model.stop_training = self.done
 
     def _save(self, epoch):
-        name = f"epoch-{epoch:04d}.keras"
-        with cache.replacing(self.folder / name) as scratch:
+        last, best = self.checkpoint(epoch), self.checkpoint(self.best)
+        with cache.replacing(last) as scratch:
             self.model.save(scratch)
         state = {
-            "last": name,
-            "best": f"epoch-{self.best:04d}.keras",
+            "last": last.name,
+            "best": best.name,
             "rows": self.rows,
             "core_seconds": self.core_seconds,
         }
         with cache.replacing(self.folder / "state.json") as scratch:
             scratch.write_text(json.dumps(state))
         for file in self.folder.glob("epoch-*.keras"):
-            if file.name not in (name, state["best"]):
+            if file not in (last, best):
                 file.unlink()
 
     def _tell(self):

@@ -107,11 +107,11 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 def _compiled(recipe, asd, steps):
     """The network to be trained, with its optimiser."""
     fit = recipe.fit
-    designed = None
+    bank = None
     if recipe.frontend == "templates":
-        designed = filters(population(recipe.data.population), asd)
+        bank = filters(population(recipe.data.population), asd)
     with _policy(precision(fit.precision)):
-        model = network(recipe.model, recipe.frontend, designed)
+        model = network(recipe.model, recipe.frontend, bank)
     rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
     model.compile(
         # The clip cuts the rare step that a network without normalisation runs off on.
@@ -128,8 +128,8 @@ def _compiled(recipe, asd, steps):
 def _begin(model, recipe, weights):
     """Take first weights from another classifier of the same network."""
     try:
-        before = keras.models.load_model(weights)
-        model.set_weights(before.get_layer(model.name).get_weights())
+        first = keras.models.load_model(weights)
+        model.set_weights(first.get_layer(model.name).get_weights())
     except ValueError as error:
         raise InputError(
             f"init must be a classifier of {recipe.name} with the same width and norm; "
@@ -159,13 +159,15 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     settings, batch = recipe.fit, recipe.live.batch
     epochs = settings.epochs
     steps = max(samples(recipe, corpus) // batch // epochs, 1)
-    validation = corpus.validation()
     callback = Epochs(
         folder,
-        validation,
-        (eased(epochs, recipe.live), settings.patience, epochs),
-        (steps, batch),
-        on_epoch,
+        corpus.validation(),
+        epochs,
+        steps,
+        batch,
+        earliest=eased(epochs, recipe.live),
+        patience=settings.patience,
+        on_epoch=on_epoch,
     )
     keras.utils.set_random_seed(settings.seed)
     model = callback.resume()
@@ -173,7 +175,6 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
         model = _compiled(recipe, corpus.asd, steps * epochs)
         if weights:
             _begin(model, recipe, weights)
-    callback.first = len(callback.rows)
     if not (callback.rows and callback.done):
         model.fit(
             corpus.batches(
@@ -188,7 +189,7 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
         )
     history = pd.DataFrame(callback.rows).astype({VAL_AREA: float})
     return Trained(
-        _finished(recipe, corpus, Path(folder) / f"epoch-{callback.best:04d}.keras"),
+        _finished(recipe, corpus, callback.checkpoint(callback.best)),
         history,
         callback.best,
         callback.core_seconds,
