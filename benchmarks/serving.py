@@ -1,11 +1,12 @@
-"""What `mlflow models serve` adds to the networks' own time, and what it bears.
+"""What a server adds to the networks' own time, and what it bears.
 
-Starts the server itself, on a registered model, and asks it over loopback: single
-windows as JSON and as Parquet, batches of 64 one by one and as `client.score` sends
-them, two under way at once, and many clients at once. The members' own time is taken
-in this process, one member after the other, by the compiled graph that each would have
-alone. Everything is measured in one run on the same machine, so the ratios hold where
-the figures do not.
+Starts both servers itself, gwres's own (`-e serve`) and `mlflow models serve`, on a
+registered model, one after the other, and asks each over loopback: single windows as
+JSON and as Parquet, batches of 64 one by one and as `client.score` sends them, two
+under way at once, and many clients at once. The members' own time is taken in this
+process, one member after the other, by the compiled graph that each would have alone,
+in turn with what is asked. Everything is measured in one run on the same machine, so
+the ratios hold where the figures do not.
 
     python -m benchmarks.serving [model] [seconds under load]
 """
@@ -20,10 +21,8 @@ import tempfile
 import threading
 import time
 import urllib.request
-from pathlib import Path
 
 import keras
-import mlflow
 import numpy as np
 import psutil
 import tensorflow as tf
@@ -32,6 +31,7 @@ import gwres.models.classifier  # noqa: F401  registers the layers with Keras
 from gwres.serve import client
 from gwres.simulate.noise import noise
 from gwres.strain import SHAPE
+from gwres.tracking import registry
 
 BATCH, CLIENTS = 64, 8
 BATCHES = 10  # that `client.score` is given
@@ -59,28 +59,34 @@ def timed(calls, repeats):
 
 def members(model):
     """The classifiers of a registered model, each as a graph of its own."""
-    local = mlflow.artifacts.download_artifacts(f"models:/{model}")
-    files = sorted(Path(local, "artifacts").rglob("*.keras"))
     shape = tf.TensorSpec((None, *SHAPE), tf.float32)
-    return [
-        tf.function(keras.models.load_model(file), input_signature=[shape])
-        for file in files
-    ]
+    with registry.files(registry.pin(model)) as files:
+        return [
+            tf.function(keras.models.load_model(path), input_signature=[shape])
+            for name, path in sorted(files.items())
+            if name != "stack"
+        ]
+
+
+SERVERS = {
+    "gwres": "gwres.mlproject.serve --model {model} --port {port}",
+    "MLflow": "mlflow models serve -m {uri} --env-manager local -p {port}",
+}
 
 
 class Server:
-    """`mlflow models serve` on a free port of the loopback."""
+    """One of `SERVERS` on a free port of the loopback."""
 
-    def __init__(self, model):
+    def __init__(self, name, model):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "mlflow", "models", "serve"]
-        command += ["-m", f"models:/{model}", "--env-manager", "local"]
+        named = {"model": model, "uri": registry.pin(model), "port": port}
+        words = SERVERS[name].format(**named).split()
         self.url = f"http://127.0.0.1:{port}"
         self.log = tempfile.NamedTemporaryFile("w", suffix=".log", delete=False)
         self.process = subprocess.Popen(
-            [*command, "-p", str(port)],
+            [sys.executable, "-m", *words],
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
             stdout=self.log,
             stderr=self.log,
@@ -155,57 +161,64 @@ def rates(name, networks, batches, served, repeats):
         served: function that has all of the batches scored.
         repeats: how often each is timed.
     """
-    calls = {"alone": lambda: [alone(networks, one) for one in batches]}
-    found = timed(calls | {"served": served}, repeats)
+    calls = {"members": lambda: [one_by_one(networks, part) for part in batches]}
+    seconds = timed(calls | {"served": served}, repeats)
     count = sum(map(len, batches))
     what = f"{len(batches)} x {len(batches[0])} windows"
-    row(f"{len(networks)} members, {what}", f"{count / found['alone']:.0f} /s")
-    share = f"{100 * found['alone'] / found['served']:.0f}% of the members' own"
-    row(f"{what}, Parquet, {name}", f"{count / found['served']:.0f} /s", share)
+    row(f"{len(networks)} members, {what}", f"{count / seconds['members']:.0f} /s")
+    share = f"{100 * seconds['members'] / seconds['served']:.0f}% of the members' own"
+    row(f"{what}, Parquet, {name}", f"{count / seconds['served']:.0f} /s", share)
 
 
-def alone(networks, windows):
+def one_by_one(networks, windows):
     """The networks one after the other."""
     for network in networks:
         network(windows)
 
 
 def main(model, seconds):
-    """Measure and print."""
+    """Measure both servers and print."""
+    networks = members(model)
+    for name in SERVERS:
+        print(f"{name}'s server", flush=True)
+        with Server(name, model) as server:
+            measure(server, networks, seconds)
+
+
+def measure(server, networks, seconds):
+    """Ask one server, and print what it does beside the members alone."""
     windows = noise(np.random.default_rng(0), BATCH)
     one, many = windows[:1].astype(np.float32), windows.astype(np.float32)
     text = json.dumps({"inputs": windows[:1].tolist()}).encode()
-    networks = members(model)
-    with Server(model) as server:
 
-        def ask(body, kind=client.PARQUET):
-            return lambda: client.ask(body, kind, server.url)
+    def ask(body, kind=client.PARQUET):
+        return lambda: client.ask(body, kind, server.url)
 
-        single = {"alone": lambda: alone(networks, one)}
-        single["Parquet"] = ask(client.parquet(one))
-        single["JSON"] = ask(text, "application/json")
-        single = {name: 1e3 * s for name, s in timed(single, REPEATS).items()}
-        row(f"{len(networks)} members, one window", f"{single['alone']:.1f} ms")
-        allowed = f"2 x members + 10 ms: {2 * single['alone'] + 10:.1f} ms"
-        for name in ("Parquet", "JSON"):
-            row(f"one window, {name}", f"{single[name]:.1f} ms", allowed)
-        long = np.concatenate([many] * BATCHES)
-        parts = np.split(long, BATCHES)
-        rates("one by one", networks, [many], ask(client.parquet(many)), REPEATS)
-        whole = functools.partial(client.score, long, server.url, BATCH)
-        rates("client.score", networks, parts, whole, REPEATS // BATCHES)
-        for count in (1, BATCH):
-            body = client.parquet(many[:count])
-            taken, errors, memory = load(server, body, seconds)
-            row(
-                f"{CLIENTS} clients, {count} windows each, {seconds:g} s",
-                f"{len(taken)} answers",
-                f"{len(errors)} errors {errors[:1] or ''}",
-            )
-            middle, last = 1e3 * np.quantile(taken, [0.5, 0.99])
-            row("  median, 99th percentile", f"{middle:.0f}, {last:.0f} ms")
-            shown = ", ".join(f"{size / 1e6:.0f}" for size in memory)
-            row("  memory before, half-way, after", f"{shown} MB")
+    single = {"members": lambda: one_by_one(networks, one)}
+    single["Parquet"] = ask(client.parquet(one))
+    single["JSON"] = ask(text, "application/json")
+    single = {name: 1e3 * s for name, s in timed(single, REPEATS).items()}
+    row(f"{len(networks)} members, one window", f"{single['members']:.1f} ms")
+    allowed = f"2 x members + 10 ms: {2 * single['members'] + 10:.1f} ms"
+    for name in ("Parquet", "JSON"):
+        row(f"one window, {name}", f"{single[name]:.1f} ms", allowed)
+    long = np.concatenate([many] * BATCHES)
+    parts = np.split(long, BATCHES)
+    rates("one by one", networks, [many], ask(client.parquet(many)), REPEATS)
+    whole = functools.partial(client.score, long, server.url, BATCH)
+    rates("client.score", networks, parts, whole, REPEATS // BATCHES)
+    for count in (1, BATCH):
+        body = client.parquet(many[:count])
+        taken, errors, memory = load(server, body, seconds)
+        row(
+            f"{CLIENTS} clients, {count} windows each, {seconds:g} s",
+            f"{len(taken)} answers",
+            f"{len(errors)} errors {errors[:1] or ''}",
+        )
+        middle, last = 1e3 * np.quantile(taken, [0.5, 0.99])
+        row("  median, 99th percentile", f"{middle:.0f}, {last:.0f} ms")
+        shown = ", ".join(f"{size / 1e6:.0f}" for size in memory)
+        row("  memory before, half-way, after", f"{shown} MB")
 
 
 if __name__ == "__main__":

@@ -111,16 +111,16 @@ def answering(words, **environment):
 @pytest.fixture(scope="module")
 def mlflows(promoted):
     """`mlflow models serve` of the champion, without the checkout on its path."""
-    serve = "mlflow models serve -m models:/gwres-ensemble@champion"
-    with answering(readme.command(serve), PYTHONPATH="") as url:
+    words = readme.command("mlflow models serve -m models:/gwres-ensemble@champion")
+    with answering(words, PYTHONPATH="") as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def own(promoted):
     """gwres's own server of the champion."""
-    serve = "mlflow run . --env-manager local -e serve"
-    with answering(readme.command(serve, port="5001")) as url:
+    words = readme.command("mlflow run . --env-manager local -e serve", port="5001")
+    with answering(words) as url:
         yield url
 
 

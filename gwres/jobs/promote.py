@@ -83,9 +83,9 @@ def promote(
 ):
     """Choose members, stack them, and make the ensemble champion if it earns it.
 
-    All that can be wrong is judgement before the registry is changed. What is changed is
+    All that can be wrong is found before the registry is changed. What is changed is
     changed in such an order that a call after a kill ends as one without it: versions
-    are judgement again by the runs they were made of.
+    are found again by the runs they were made of.
 
     Args:
         members: see `choose`.

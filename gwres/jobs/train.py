@@ -110,8 +110,8 @@ def _publish(recipe, corpus, trained, tuned):
         judgement = judge(holdout, classical)
         if judgement.area:
             lines = [
-                f"ROC-AUC  {judgement.area} on {len(holdout):,} holdout windows; matched "
-                f"filter {judgement.metrics[tags.FILTER_AREA]:.4f}"
+                f"ROC-AUC  {judgement.area} on {len(holdout):,} holdout windows; "
+                f"matched filter {judgement.metrics[tags.FILTER_AREA]:.4f}"
             ]
         publish(
             lambda place: notes.trained(

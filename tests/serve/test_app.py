@@ -1,0 +1,277 @@
+"""gwres's own server, asked over a real socket."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import fastapi
+import numpy as np
+import pytest
+import uvicorn
+
+import gwres
+from gwres.errors import InputError
+from gwres.serve import client, guard
+from gwres.serve.app import application
+from gwres.strain import check_all
+from tests.contract import fresh
+
+STRAIN = np.random.default_rng(0).normal(scale=1e-21, size=(2, 3, 4096))
+SLOW, URI = 7e-21, "models:/net/1"
+
+
+class Scorer:
+    """Answers each window's first sample; waits for windows that begin with `SLOW`."""
+
+    def rows(self, windows):
+        if windows.ndim != 3 or windows.shape[1:] != (3, 4096):
+            raise InputError(f"expected strain (n, 3, 4096), received {windows.shape}")
+        check_all(windows)
+        if abs(windows[0, 0, 0] / SLOW - 1) < 1e-3:
+            time.sleep(1.5)
+        return [
+            {"logit": float(one[0, 0]), "probability": 0.5, "detectors": "H1"}
+            for one in windows
+        ]
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Host and port of a server of `Scorer`, which gives up after a second."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(application(Scorer(), URI, timeout=1.0), log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield listening.getsockname()
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def ask(address):
+    """Sends a request; (status, text) of the answer."""
+
+    def request(body=None, path="/invocations", method="POST", **headers):
+        connection = http.client.HTTPConnection(*address, timeout=20)
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    return request
+
+
+def as_json(windows):
+    return json.dumps({"inputs": np.asarray(windows).tolist()}).encode()
+
+
+def test_json_and_parquet_are_answered_alike(ask):
+    expected = [float(np.float32(one[0, 0])) for one in STRAIN]
+    for body, kind in (
+        (as_json(STRAIN), guard.JSON),
+        (client.parquet(STRAIN), guard.PARQUET),
+    ):
+        status, text = ask(body, content_type=kind)
+        rows = json.loads(text)["predictions"]
+        assert status == 200
+        assert [row["logit"] for row in rows] == pytest.approx(expected, rel=1e-6)
+        assert set(rows[0]) == {"logit", "probability", "detectors"}
+
+
+def test_the_client_is_answered_in_batches(address):
+    url = "http://{}:{}".format(*address)
+    scored = client.score(np.concatenate([STRAIN] * 5), url, batch=3)
+    assert len(scored) == 10
+    assert scored["logit"].tolist() == pytest.approx(
+        [float(np.float32(one[0, 0])) for one in STRAIN] * 5
+    )
+
+
+ONE = STRAIN[:1]
+NAN = np.where(np.arange(4096) == 5, np.nan, ONE)
+REFUSED = [
+    (400, "it cannot be read", b"{hello", guard.JSON),
+    (400, "(1, 2, 4096)", as_json(ONE[:, :2]), guard.JSON),
+    (400, "(3, 4096)", as_json(ONE[0]), guard.JSON),
+    (400, "'a'", as_json([[["a"] * 4096] * 3]), guard.JSON),
+    (400, "expected numbers", as_json(ONE.astype(str)), guard.JSON),
+    (400, "window 0: expected finite strain", as_json(NAN), guard.JSON),
+    (400, "window 0: expected finite strain", client.parquet(NAN), guard.PARQUET),
+    (400, "zeros in all detectors", as_json(ONE * 0), guard.JSON),
+    (400, "whitened or rescaled", as_json(ONE * 1e21), guard.JSON),
+    (400, "(0,)", as_json([]), guard.JSON),
+    (400, "recursion", b'{"inputs":' + b"[" * 100_000, guard.JSON),
+    (400, "expected Parquet", b"hello", guard.PARQUET),
+    (413, "received 1,025", client.parquet(np.repeat(ONE, 1025, 0)), guard.PARQUET),
+    (413, "received 1,025", as_json([[0]] * 1025), guard.JSON),
+    (415, "received text/xml", b"<strain/>", "text/xml"),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "body", "kind"), REFUSED)
+def test_bad_requests_are_refused_with_a_message(ask, status, message, body, kind):
+    answer, text = ask(body, content_type=kind)
+    refusal = json.loads(text)
+    assert (answer, refusal["error_code"]) == (status, "BAD_REQUEST")
+    assert message in refusal["message"]
+    assert ask(as_json(ONE), content_type=guard.JSON)[0] == 200, "it goes on"
+
+
+def test_too_large_a_body_is_read_to_its_end_before_it_is_refused(address):
+    """Who still sends hears why, in place of a broken connection."""
+    url = "http://{}:{}".format(*address)
+    more = client.parquet(np.broadcast_to(ONE.astype("f4"), (3000, 3, 4096)))
+    assert len(more) > guard.BYTES
+    with pytest.raises(InputError, match=r"status 413: .*134,217,728 bytes; rec.*147"):
+        client.ask(more, client.PARQUET, url)
+
+
+def test_who_asks_first_is_told_before_anything_is_sent(address):
+    head = (
+        "POST /invocations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        f"Content-Type: {guard.JSON}\r\nContent-Length: 999999999\r\n\r\n"
+    )
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(head.encode())
+        assert b" 413 " in connection.recv(4096).splitlines()[0]
+
+
+def test_a_body_without_a_length_is_refused(address):
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection.request(
+        "POST", "/invocations", iter([b"{", b"}"]), {"Content-Type": guard.JSON}
+    )
+    assert connection.getresponse().status == 411
+    connection.close()
+
+
+def test_who_leaves_in_the_middle_harms_nobody(address, ask):
+    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: {guard.JSON}\r\n"
+    with socket.create_connection(address) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    assert ask(as_json(ONE), content_type=guard.JSON)[0] == 200
+
+
+def test_a_slow_request_is_given_up_and_others_are_answered_meanwhile(ask):
+    slow = ONE.copy()
+    slow[0, 0, 0] = SLOW
+    answers = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(ask(as_json(slow), content_type=guard.JSON))
+    )
+    waiting.start()
+    time.sleep(0.3)
+    begun = time.monotonic()
+    assert ask(path="/health", method="GET")[0] == 200
+    assert time.monotonic() - begun < 0.5, "health does not wait for the networks"
+    _, text = ask(path="/metrics", method="GET")
+    assert "gwres_requests_in_flight 1.0" in text
+    waiting.join()
+    [(status, text)] = answers
+    assert status == 504 and "in 1 s" in json.loads(text)["message"]
+    assert json.loads(text)["error_code"] == "DEADLINE_EXCEEDED"
+
+
+def test_it_says_what_it_is(ask):
+    assert ask(path="/ping", method="GET")[0] == 200
+    status, text = ask(path="/health", method="GET")
+    assert (status, json.loads(text)) == (200, {"status": "ok", "model": URI})
+    assert ask(path="/version", method="GET") == (200, gwres.__version__)
+    assert ask(path="/docs", method="GET")[0] == 200
+    assert ask(path="/nowhere", method="GET")[0] == 404
+
+
+def test_metrics_count_requests_and_windows(ask):
+    def counts():
+        _, text = ask(path="/metrics", method="GET")
+        pattern = r"^(gwres_\w+(?:{[^}]*})?) ([\d.e+-]+)$"
+        return {k: float(v) for k, v in re.findall(pattern, text, re.MULTILINE)}
+
+    ask(b"{", content_type=guard.JSON)
+    before = counts()
+    ask(as_json(STRAIN), content_type=guard.JSON)
+    ask(b"{", content_type=guard.JSON)
+    after = counts()
+    assert after["gwres_windows_total"] == before["gwres_windows_total"] + 2
+    for status, more in (("200", 1), ("400", 1)):
+        name = f'gwres_requests_total{{status="{status}"}}'
+        assert after[name] == before.get(name, 0) + more
+    name = "gwres_scoring_seconds_count"
+    assert after[name] == before[name] + 1
+
+
+def test_the_openapi_page_tells_bodies_answers_and_refusals(ask):
+    status, text = ask(path="/openapi.json", method="GET")
+    route = json.loads(text)["paths"]["/invocations"]["post"]
+    assert status == 200
+    assert set(route["requestBody"]["content"]) == {guard.JSON, guard.PARQUET}
+    assert {"200", "400", "411", "413", "415", "504"} <= set(route["responses"])
+
+
+UNTOUCHED = """
+import fastapi
+before = fastapi.FastAPI
+import mlflow.pyfunc.scoring_server as server
+import mlflow.pyfunc.scoring_server.app
+parser = server.infer_and_parse_data
+import gwres.serve.model, gwres.serve.app
+import gwres.tracking.registry
+print(fastapi.FastAPI is before, server.infer_and_parse_data is parser)
+"""
+
+
+def test_nothing_of_others_is_replaced():
+    # Imported before a model is loaded, MLflow's application wants one by its name.
+    code = UNTOUCHED.replace("import mlflow.pyfunc.scoring_server.app\n", "")
+    assert fresh(code).stdout.split() == ["True", "True"]
+    assert fastapi.FastAPI.__module__ == "fastapi.applications"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_well(number, tmp_path):
+    """Exit code 0, and nobody listens any more."""
+    code = f"""
+import logging, os, sys, threading
+sys.path.insert(0, {str(os.getcwd())!r})
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+from gwres.jobs import serve
+class Scorer:
+    def rows(self, windows): return []
+serve.registry.pin = lambda model: model
+serve.registered.load = lambda uri: Scorer()
+serve.serve("net", "127.0.0.1", {free()}, 5.0)
+print("ended")
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True
+    )
+    line = next(line for line in process.stdout if "serving net at http" in line)
+    host, port = re.search(r"//([\d.]+):(\d+)", line).groups()
+    for _ in range(100):
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0 and output.endswith("ended\n")
+    with pytest.raises(OSError):
+        socket.create_connection((host, int(port)), 1)
+
+
+def free():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]

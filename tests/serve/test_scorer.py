@@ -1,0 +1,89 @@
+"""A scorer answers as its networks do, and needs no more than they do."""
+
+import numpy as np
+import pytest
+
+from gwres.errors import InputError
+from gwres.models.classifier import classifier, network
+from gwres.models.resnet import ResNet
+from gwres.models.stack import Stack
+from gwres.serve.scorer import Scorer
+from gwres.simulate.noise import noise
+from tests.contract import awake, fresh
+
+
+@pytest.fixture(scope="module")
+def strain():
+    return noise(np.random.default_rng(0), 70)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two classifiers that disagree, and a stack of them, as files."""
+    folder, paths = tmp_path_factory.mktemp("files"), {}
+    for place, width in enumerate((2, 3)):
+        small = awake(network(ResNet(16, width), "waveform"))
+        paths[f"member_{place}"] = folder / f"{place}.keras"
+        classifier(small, np.ones((3, 2049))).save(paths[f"member_{place}"])
+    paths["stack"] = folder / "stack.json"
+    Stack("logistic", (2.0, -0.5), 0.25, 0.0).write(paths["stack"])
+    return paths
+
+
+def test_one_classifier_answers_its_own_logit(files, strain):
+    import keras
+
+    score = Scorer({"classifier": files["member_0"]})
+    model = keras.models.load_model(files["member_0"])
+    expected = np.asarray(model(strain.astype(np.float32)))[:, 0]
+    answer = score(strain)
+    np.testing.assert_allclose(answer["logit"], expected, atol=1e-5)
+    odds = answer["probability"] / (1 - answer["probability"])
+    np.testing.assert_allclose(np.log(odds), answer["logit"], atol=1e-6)
+
+
+def test_a_stack_weighs_its_members(files, strain):
+    alone = [Scorer({"classifier": files[f"member_{i}"]})(strain) for i in (0, 1)]
+    first, second = (answer["logit"] for answer in alone)
+    together = Scorer(files)(strain)["logit"]
+    np.testing.assert_allclose(together, 2 * first - second / 2 + 0.25, atol=1e-4)
+
+
+def test_detectors_that_were_used_are_named(files, strain):
+    missing = strain[:3].copy()
+    missing[0, 2] = 0
+    missing[1, [0, 2]] = 0
+    score = Scorer({"classifier": files["member_0"]})
+    assert list(score(missing)["detectors"]) == ["H1 L1", "L1", "H1 L1 V1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:, :2], r"received \(1, 2, 4096\)"),
+        (lambda x: x[0], r"received \(3, 4096\)"),
+        (lambda x: x[:0], r"received \(0, 3, 4096\)"),
+        (lambda x: x * np.nan, "window 0: expected finite strain"),
+        (lambda x: x * 0, "zeros in all detectors"),
+    ],
+)
+def test_what_is_no_strain_is_refused(files, strain, change, message):
+    score = Scorer({"classifier": files["member_0"]})
+    with pytest.raises(InputError, match=message):
+        score.rows(change(strain[:1]))
+
+
+NEEDED = """
+import sys
+import keras, pandas, tensorflow  # Keras brings what it finds
+before = set(sys.modules)
+import gwres.serve.scorer
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+strange = {"lal", "bilby", "optuna", "matplotlib", "sklearn", "fastapi", "mlflow"}
+print(strange & new, "gwres.tracking" in sys.modules)
+"""
+
+
+def test_a_served_model_needs_no_more_than_it_pins():
+    """`log.SERVED` lists the network's needs, not those of simulation and pages."""
+    assert fresh(NEEDED).stdout.split() == ["set()", "False"]
