@@ -33,6 +33,8 @@ from gwres.simulate.noise import noise
 from gwres.strain import SHAPE
 from gwres.tracking import registry
 
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
 BATCH, CLIENTS = 64, 8
 BATCHES = 10  # that `client.score` is given
 REPEATS = 100
