@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres.data.corpus import Data, fixed, open_corpus
+from gwres.data.corpus import Data, judged_windows, open_corpus
 from gwres.experiment import SMOKE, Measured
 from gwres.jobs.train import unlogged
 from gwres.judging import metrics
@@ -52,7 +52,7 @@ def judge(model, data):
     heard = open_corpus(data).judged["holdout"]
     drawn = population(data.population)
     far = tuple(FARTHER * distance for distance in drawn.distance_mpc)
-    silent = fixed(replace(drawn, distance_mpc=far), "holdout", data.judged)
+    silent = judged_windows(replace(drawn, distance_mpc=far), "holdout", data.judged)
     labels = heard.table["label"]
     quiet = int(np.argmax(labels == 0))
     noise = [windows.read(quiet, quiet + 1) for windows in (heard, silent)]

@@ -52,7 +52,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Measured:
-    """What an experiment without members found.
+    """The result of an experiment that has no members.
 
     Args:
         table: DataFrame, the result.
@@ -67,13 +67,13 @@ class Measured:
 
 def names():
     """The experiments there are, by the functions that their files define."""
-    found = []
+    stems = []
     for path in sorted(FOLDER.glob("*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         defined = {node.name for node in body if isinstance(node, ast.FunctionDef)}
         if defined & set(KINDS):
-            found.append(path.stem)
-    return found
+            stems.append(path.stem)
+    return stems
 
 
 def question(name):

@@ -79,9 +79,9 @@ def check_all(windows):
     """
     if windows.dtype not in (np.float32, np.float64):
         check(windows[0], "window 0")
-    found = peaks(windows)
+    highest = peaks(windows)
     low, high = PHYSICAL
-    loudest = found.max(axis=1)
+    loudest = highest.max(axis=1)
     for place in np.flatnonzero(~((low < loudest) & (loudest < high))):
         check(windows[place], f"window {place}")
-    return found
+    return highest

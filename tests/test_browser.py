@@ -41,7 +41,7 @@ def judged():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
         source = dataset.Source(population("g2net"), 1, "holdout")
-        folder = dataset.fixed(source, ROWS)
+        folder = dataset.cached_windows(source, ROWS)
     table = pd.read_parquet(folder / "truth.parquet")
     table = table.rename(columns={"target": "label"})
     table = table[["id", "split", "label", "network_snr", *PARAMETERS]]

@@ -10,7 +10,7 @@ from mlflow.utils import validation
 
 from experiments import ceiling, silence
 from gwres import experiment
-from gwres.data.corpus import Data, fixed
+from gwres.data.corpus import Data, judged_windows
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, PlannedRun
 from gwres.judging import metrics
@@ -86,7 +86,8 @@ def test_silence_takes_out_the_signals_and_nothing_else(designed, fitted, monkey
     assert heard["roc_auc_low"] > 0.7
     assert silent["roc_auc_low"] < 0.5 < silent["roc_auc_high"]
     assert silent["median_snr"] == pytest.approx(1e-6 * heard["median_snr"])
-    monkeypatch.setattr(silence, "fixed", lambda drawn, _, n: fixed(drawn, "gate", n))
+    other = lambda drawn, _, count: judged_windows(drawn, "gate", count)  # noqa: E731
+    monkeypatch.setattr(silence, "judged_windows", other)
     with pytest.raises(ValueError, match="holdout's labels and noise, received other"):
         silence.judge(model, data)
 

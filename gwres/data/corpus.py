@@ -19,7 +19,7 @@ from gwres.strain import SHAPE
 
 JUDGED = tuple(name for name in SPLITS if name != "train")
 SIMULATED = "simulated"
-# Seeds of what stays the same from run to run: the bank and the judged windows.
+# Seeds of the bank, the judged windows and the PSD, which stay from run to run.
 BANK_SEED, JUDGED_SEED, PSD_SEED = 11, 12, 13
 
 
@@ -29,8 +29,8 @@ class Data:
 
     Args:
         source: "simulated", or the path of a G2Net folder.
-        population: of the simulated signals.
-        bank: waveforms in the bank.
+        population: name of that of the simulated signals.
+        bank: number of waveforms in the bank.
         judged: simulated windows in each of validation, stack, gate and holdout.
         psd_windows: noise windows that the PSD is fitted on, at the most.
         strict: whether labels and files of a folder must match.
@@ -56,8 +56,8 @@ class Windows:
 
     Args:
         name: the split.
-        table: DataFrame of columns id, split, label, network_snr (NaN where there is
-            no signal or nobody knows) and, where known, the parameters.
+        table: DataFrame of columns id, split, label, network_snr (NaN for noise and
+            where unknown) and, where known, the signals' parameters.
         read: (start, stop) to float strain (stop - start, 3, 4096).
         key: JSON-able fingerprint, for caches.
     """
@@ -73,7 +73,7 @@ class Windows:
         return len(self.table), *SHAPE
 
     def __len__(self):
-        """Windows there are."""
+        """Number of windows."""
         return len(self.table)
 
     def __getitem__(self, rows):
@@ -98,7 +98,7 @@ class Corpus:
         judged: split to `Windows`.
         split_hash: of the split, see `split.split_hash`.
         name: what studies and checkpoints call it: equal names, equal data.
-        size: training windows there are; None where they never end.
+        size: number of training windows; None where they are made without end.
     """
 
     asd: np.ndarray
@@ -133,38 +133,38 @@ def open_corpus(data):
 
 
 def _simulated(data):
-    drawn = population(data.population)
-    judged = {name: fixed(drawn, name, data.judged) for name in JUDGED}
+    signals = population(data.population)
+    judged = {name: judged_windows(signals, name, data.judged) for name in JUDGED}
     rng = np.random.default_rng(PSD_SEED)
     asd = fit_asd(noise(rng, 1)[0] for _ in range(data.psd_windows))
 
     # The bank is for training alone, so it is made when training begins.
     @cache
     def spectra():
-        folder = waveforms.bank(drawn, data.bank, BANK_SEED)
+        folder = waveforms.bank(signals, data.bank, BANK_SEED)
         return pipeline.resident(np.load(folder / "spectra.npy", mmap_mode="r"))
 
     def batches(live, seed, steps, first=0):
-        return pipeline.live(spectra(), drawn, asd, live, seed, steps, first)
+        return pipeline.live(spectra(), signals, asd, live, seed, steps, first)
 
     rows = pd.concat([windows.table for windows in judged.values()])
     name = f"simulated-{data.population}-{split_hash(rows)}"
     return Corpus(asd, batches, judged, split_hash(rows), name, None)
 
 
-def fixed(drawn, name, count):
+def judged_windows(signals, name, count):
     """A judged split of a simulated population, made once and cached.
 
     Args:
-        drawn: a `Population`.
+        signals: a `Population`.
         name: of the split.
-        count: of windows.
+        count: number of windows.
 
     Returns:
         `Windows`.
     """
-    source = dataset.Source(drawn, JUDGED_SEED, name)
-    folder = dataset.fixed(source, count)
+    source = dataset.Source(signals, JUDGED_SEED, name)
+    folder = dataset.cached_windows(source, count)
     table = pd.read_parquet(folder / "truth.parquet")
     table = table.rename(columns={"target": "label"})
 
@@ -173,13 +173,13 @@ def fixed(drawn, name, count):
         return np.load(folder / "strain.npy", mmap_mode="r")[start:stop].copy()
 
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
-    key = {"simulated": asdict(drawn), "seed": JUDGED_SEED, "split": name}
+    key = {"simulated": asdict(signals), "seed": JUDGED_SEED, "split": name}
     return Windows(name, table[columns], read, key | {"count": count})
 
 
 def _files(data):
-    found = g2net.folder(data.source, data.strict)
-    parts = {name: _part(found, name) for name in SPLITS}
+    files = g2net.folder(data.source, data.strict)
+    parts = {name: _part(files, name) for name in SPLITS}
     train = parts.pop("train")
     quiet = train.table.index[train.table["label"] == 0][: data.psd_windows]
     asd = fit_asd(train.read(i, i + 1)[0] for i in quiet)
@@ -189,20 +189,20 @@ def _files(data):
         labels = train.table["label"].to_numpy()
         return pipeline.packed(packed, labels, live, seed, steps, first)
 
-    fingerprint = split_hash(found.table)
-    name = f"folder-{found.digest()}"
+    fingerprint = split_hash(files.table)
+    name = f"folder-{files.digest()}"
     return Corpus(asd, batches, parts, fingerprint, name, len(train.table))
 
 
-def _part(found, name):
-    table = found.table[found.table["split"] == name].reset_index(drop=True)
+def _part(files, name):
+    table = files.table[files.table["split"] == name].reset_index(drop=True)
     table = table[["id", "split", "label"]].assign(network_snr=np.nan)
-    truth = found.root / "truth.parquet"
+    truth = files.root / "truth.parquet"
     if truth.is_file():  # simulated by us: the SNRs and parameters are known
         known = pd.read_parquet(truth)[["id", "network_snr", *PARAMETERS]]
         table = table.drop(columns="network_snr").merge(known, on="id", how="left")
 
     def read(start, stop):
-        return np.stack([found.window(name) for name in table["id"][start:stop]])
+        return np.stack([files.window(name) for name in table["id"][start:stop]])
 
-    return Windows(name, table, read, {"folder": found.digest(), "split": name})
+    return Windows(name, table, read, {"folder": files.digest(), "split": name})

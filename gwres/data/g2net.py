@@ -130,8 +130,8 @@ def _listed(root, name):
     """A table of columns id and target, as text, with ids that can be file names."""
     path = root / name
     if not path.is_file():
-        found = ", ".join(sorted(p.name for p in root.iterdir())[:SHOWN]) or "nothing"
-        raise InputError(f"{root}: expected {name} in a G2Net folder; found {found}")
+        held = ", ".join(sorted(p.name for p in root.iterdir())[:SHOWN]) or "nothing"
+        raise InputError(f"{root}: expected {name} in a G2Net folder; found {held}")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:

@@ -1,4 +1,4 @@
-"""Symmetries of the data: what may be done to a whitened window and leave its label."""
+"""Symmetries of the data: changes of a whitened window that leave its label."""
 
 from keras import ops
 

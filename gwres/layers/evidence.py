@@ -9,11 +9,11 @@ from keras import ops
 from gwres.layers.fitted import Fitted
 from gwres.strain import DETECTORS
 
-# By how many ticks L1 may be later than H1, and V1: light takes 10 and 28 ms.
+# Delays of L1 after H1, and of V1 after H1, in ticks: light takes 10 and 28 ms.
 DELAYS, FAR = range(-5, 6), range(-14, 15)
-POOL = 4  # ticks that are one in the map
-# In a quadrature; the product of three detectors' likelihoods, of whose log it leaves
-# at most half the sum of their squared moduli, 75, is a float32.
+POOL = 4  # ticks that become one step of the map
+# Each quadrature of an SNR is cut to this, so that the product of three detectors'
+# likelihood ratios, exp(75) at most, is a float32.
 LOUDEST = 5.0
 
 
@@ -38,16 +38,16 @@ class Prior:
 
 
 def couple(spread, alignment):
-    """How the squared SNRs of H1 and L1 and their product weigh in the evidence.
+    """Weights of the squared SNRs of H1 and L1, and of their product, in the evidence.
 
-    Before the data the two complex SNRs of a signal are normal, of variance s per
-    quadrature each and of correlation r: H1 and L1 lie nearly in one plane, turned by
-    a right angle, and see one wave with opposite signs. For S that covariance, the
-    likelihood ratio is exp(z^+ W z) / det(1 + S) with W = (1 - (1 + S)^-1) / 2.
+    The prior of a signal's two complex SNRs is normal, with variance s in a quadrature
+    and correlation r: H1 and L1 lie nearly in one plane, turned by a right angle, and
+    see a wave with opposite signs. With S this covariance, the likelihood ratio is
+    exp(z^+ W z) / det(1 + S), where W = (1 - (1 + S)^-1) / 2.
 
     Args:
-        spread: (..., 2, n), s of H1 and of L1; zero where one is missing, of which
-            then nothing is left.
+        spread: (..., 2, n), s of H1 and of L1; zero for a missing detector, which then
+            drops out of the result.
         alignment: r, -1 to 1.
 
     Returns:
@@ -67,7 +67,7 @@ def couple(spread, alignment):
     )
 
 
-def pair(hanford, livingston, powers, weights, chances):
+def ligo_ratio(hanford, livingston, powers, weights, chances):
     """Likelihood ratio of H1 and L1, averaged over the delay of L1.
 
     Args:
@@ -78,7 +78,8 @@ def pair(hanford, livingston, powers, weights, chances):
         chances: probability of each of `DELAYS`.
 
     Returns:
-        (ticks, batch, n), without the factor of H1 alone, and the log of that.
+        Two of (ticks, batch, n): the ratio without the factor that H1 alone gives, and
+        the log of that factor.
     """
     first, second, cross, determinant = weights
     ticks = powers[0].shape[0]
@@ -94,7 +95,7 @@ def pair(hanford, livingston, powers, weights, chances):
     return likely, first * powers[0] - determinant
 
 
-def single(power, spread, arrivals):
+def virgo_ratio(power, spread, arrivals):
     """Likelihood ratio of V1, averaged over its delay after H1.
 
     Its phase beside that of the others depends on the sky too much to be of use.
@@ -117,7 +118,7 @@ def _arrivals(ticks, far):
     """Probability of each tick in V1 for each in H1, (ticks, ticks)."""
     chances = np.array([np.eye(ticks, k=delay) for delay in FAR])
     matrix = np.tensordot(far, chances, 1)
-    # What would arrive outside the map arrives inside.
+    # A signal that would arrive outside the map counts as one inside.
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
@@ -131,7 +132,7 @@ def _grouped(x):
 class Evidence(Fitted):
     """Log of prior times likelihood ratio over time and template, in float32.
 
-    The log of the sum of their exponentials is the log Bayes factor of a signal.
+    The log of the sum of the map's exponentials is the log Bayes factor of a signal.
 
     Raises:
         ValueError: called before `fit`.
@@ -164,7 +165,7 @@ class Evidence(Fitted):
         )
 
     def call(self, snr):
-        """What `Templates` gives to a map of evidence and one of squared SNRs.
+        """Turn the SNRs of `Templates` into a map of evidence and one of squared SNRs.
 
         Returns:
             (batch, ticks / POOL, n), and the highest squared SNR of `POOL` ticks in
@@ -185,8 +186,8 @@ class Evidence(Fitted):
         ]
         weights = couple(spread[:, :2], self.alignment)
         chances = [self.chances[place] for place in range(len(DELAYS))]
-        likely, outer = pair(hanford, livingston, powers, weights, chances)
-        likely = likely * single(powers[2], spread[:, 2], self.arrivals)
+        likely, outer = ligo_ratio(hanford, livingston, powers, weights, chances)
+        likely = likely * virgo_ratio(powers[2], spread[:, 2], self.arrivals)
         likely = likely * ops.exp(outer + self.cells)
         cells = ops.log(ops.sum(_grouped(likely), axis=1))
         power = ops.stack([ops.max(_grouped(each), 1) for each in powers], -1)

@@ -7,7 +7,7 @@ class Fitted(keras.layers.Layer):
     """Holds weights that `fit` sets and training leaves as they are.
 
     Args:
-        fitted: whether they are there; set by `fit` and on loading.
+        fitted: whether the weights are set; `fit` and loading set it.
         kwargs: of Keras's Layer.
     """
 
@@ -17,10 +17,10 @@ class Fitted(keras.layers.Layer):
         self.trainable = False
 
     def unset(self, **shapes):
-        """Make a weight of each name and shape.
+        """Make a weight of each name and shape, filled with NaN.
 
-        They are NaN, so that a layer made from a config without its weights cannot
-        pass for one that has them.
+        A layer made from a config, without its weights, can then not pass for one that
+        has them.
         """
         for name, shape in shapes.items():
             unset = keras.initializers.Constant(float("nan"))
@@ -30,7 +30,7 @@ class Fitted(keras.layers.Layer):
             setattr(self, name, made)
 
     def set(self, shape, **values):
-        """Assign the weights, which are made for inputs of a shape if need be."""
+        """Assign the weights; where there are none, make them for inputs of `shape`."""
         if not self.built:
             self.build(shape)
             self.built = True
@@ -39,13 +39,13 @@ class Fitted(keras.layers.Layer):
         self.fitted = True
 
     def demand(self, what):
-        """Refuse to go on without the weights.
+        """Refuse to compute without the weights.
 
         Args:
-            what: is missing, and how to get it.
+            what: what is missing, and how to get it.
 
         Raises:
-            ValueError: they are not there.
+            ValueError: the weights are not set.
         """
         if not self.fitted:
             raise ValueError(f"{type(self).__name__} has no {what} first")

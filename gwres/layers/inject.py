@@ -16,12 +16,11 @@ def respond(spectra, patterns, arrival, gains, frequencies, start, samples):
         spectra: (batch, 2, n, 2): plus and cross; real and imaginary part of the DFT
             at the whitened rate.
         patterns: (batch, 3, 2) antenna patterns, over the relative distance.
-        arrival: (batch, 3), s, by how much each detector's signal comes later than it
-            does in the bank.
+        arrival: (batch, 3), arrival time in each detector after the one in the bank, s.
         gains: (3, n), the whitening gain of each detector.
-        frequencies: (n,), Hz, bins of the bank's segment that start above zero.
-        start: of the part of the segment to keep.
-        samples: its length.
+        frequencies: (n,), Hz, bins of the bank's segment, which start above zero.
+        start: first sample of the segment to keep.
+        samples: number of samples to keep.
 
     Returns:
         (batch, samples, 3). The norm of a signal is its optimal SNR in the window.
@@ -41,8 +40,8 @@ def white(normals, band, frequencies, start, samples):
         normals: (batch, 3, n, 2), independent standard normal draws.
         band: (n,), 0 to 1, the whitening's band.
         frequencies: (n,), Hz, as for `respond`.
-        start: of the part of the segment to keep, so that none is periodic.
-        samples: its length.
+        start: first sample of the segment to keep: a part of it is not periodic.
+        samples: number of samples to keep.
 
     Returns:
         (batch, samples, 3), unit variance per sample less what the band cuts off.
@@ -53,7 +52,7 @@ def white(normals, band, frequencies, start, samples):
 
 
 def _length(frequencies):
-    """Samples of the segment whose bins end just below its Nyquist frequency."""
+    """Samples of a segment whose last bin lies just below its Nyquist frequency."""
     step = float(frequencies[1] - frequencies[0])
     return 2 * (round(float(frequencies[-1]) / step) + 1)
 

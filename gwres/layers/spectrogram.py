@@ -12,14 +12,14 @@ ROWS = 64  # frequencies, evenly spaced in their logarithm
 RANGE = (24.0, 400.0)  # Hz
 Q = 8.0
 COLUMNS = 128  # steps of 1/64 s
-BINS = 256  # of a row's band, 128 Hz: what higher rows exceed is cut off
+BINS = 256  # of a row's band, 128 Hz, to which the wider bands of high rows are cut
 # Mean and standard deviation of the modulus of a complex unit normal.
 RAYLEIGH = float(np.sqrt(np.pi / 2)), float(np.sqrt(2 - np.pi / 2))
 
 
 @cache
 def _rows():
-    """For each row its bins in the window's DFT and their weights, (64, 256) each."""
+    """Bins of each row in the window's DFT, and their weights, (64, 256) each."""
     step = WHITENED_RATE / WHITENED_SAMPLES
     centre = np.geomspace(*RANGE, ROWS)[:, None]
     index = np.round(centre / step).astype(int) + np.arange(BINS) - BINS // 2

@@ -11,27 +11,28 @@ from gwres.layers.fitted import Fitted
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 COUNT = 64  # templates, in order of chirp mass
-RANK = 40  # waveforms that these are sums of, nearly
-LENGTH, AFTER = 1056, 32  # samples of a template; those after its merger
-TICK, TICKS = 2, 176  # samples from one SNR to the next, and SNRs: 0.34 s
-FIRST_S = 1.4795  # of them, after the window's start: mergers of 1.5 to 1.8 s and light
-SHIFTS = range(-16, 17, 2)  # samples by which two templates are moved to match
+RANK = 40  # principal components that the templates are sums of
+LENGTH, AFTER = 1056, 32  # samples of a template, and how many follow its merger
+TICK, TICKS = 2, 176  # samples between two SNRs, and number of SNRs: 0.34 s
+FIRST_S = 1.4795  # time of the first SNR: mergers at 1.5 to 1.8 s, and light's way
+SHIFTS = range(-16, 17, 2)  # samples by which a template is moved to match another
 # H1 and L1 have one noise curve and so one set of templates; V1 has its own.
 CURVES, CURVE = (0, 2), (0, 0, 1)
-# The convolution takes blocks of samples as channels, which is what fills them.
+# The convolution takes blocks of so many samples as channels, which keeps it busy.
 FOLD = 16
 
 
 @dataclass(frozen=True)
 class Design:
-    """Templates as sums of few waveforms.
+    """Templates as sums of a few waveforms.
 
     Args:
         basis: complex64 (2, RANK, LENGTH), orthonormal, for H1 with L1, and for V1.
-        mix: complex64 (2, COUNT, RANK), what each template takes of them.
-        share: (COUNT,), of the waveforms to choose from, those that match this one
-            best; their sum is 1.
-        power: (2, COUNT), their mean squared optimal SNR as `series` has them.
+        mix: complex64 (2, COUNT, RANK), coefficients of each template.
+        share: (COUNT,), share of the population that matches this template best; the
+            sum is 1.
+        power: (2, COUNT), mean squared optimal SNR of that share, at the distance of
+            the waveforms it was made of.
     """
 
     basis: np.ndarray
@@ -43,14 +44,14 @@ class Design:
 def design(series):
     """Choose the templates that cover a population best.
 
-    Greedily: each next one is that which raises the mean match, over time and phase,
-    of all with their best template. All are then expanded in their first principal
-    components.
+    Greedily: the next template is the one that most raises the mean match of all
+    waveforms with their best template. Match is taken over time and phase. The chosen
+    templates are then expanded in principal components.
 
     Args:
-        series: complex (2, n, samples): n templates, more than `COUNT`, in order of
-            chirp mass, whitened for H1 and L1, and for V1; analytic, at the whitened
-            rate, the merger at sample 0 and what comes before it at the end.
+        series: complex (2, n, samples): n waveforms, `COUNT` or more, in order of chirp
+            mass, whitened for H1 with L1, and for V1; analytic signals at the whitened
+            rate, with the merger at sample 0 and the inspiral at the end.
 
     Returns:
         A `Design`.
@@ -74,13 +75,13 @@ def design(series):
     basis, mix = (np.stack(part).astype(np.complex64) for part in zip(*parts))
     nearest = match[:, chosen].argmax(axis=1)
     count = np.bincount(nearest, minlength=COUNT)
-    # The real part alone is the waveform: half the analytic signal's square.
+    # The waveform is the real part, which holds half of the analytic signal's power.
     total = [np.bincount(nearest, each**2 / 2, COUNT) for each in norms]
     return Design(basis, mix, count / len(nearest), np.stack(total) / count)
 
 
 def _match(rows):
-    """Match of each two rows, the best over phase and `SHIFTS`, (n, n)."""
+    """Match of each two rows, (n, n), maximised over phase and `SHIFTS`."""
     match = np.zeros((len(rows), len(rows)), np.float32)
     rows = rows.astype(np.complex64)
     for shift in SHIFTS:
@@ -90,7 +91,7 @@ def _match(rows):
 
 
 def _cover(match):
-    """Places of the `COUNT` rows that match all of them best, in their order."""
+    """Indices of the `COUNT` rows that match all rows best, in rising order."""
     best, chosen = np.zeros(len(match)), []
     for _ in range(COUNT):
         raised = np.maximum(match, best).sum(axis=1)
@@ -101,9 +102,10 @@ def _cover(match):
 
 
 def _components(rows, chosen):
-    """Principal components of rows, and the chosen ones' coefficients.
+    """Principal components of rows, and the coefficients of the chosen rows.
 
-    These have norm sqrt(2), so that either quadrature of an SNR has unit variance.
+    The coefficients have norm sqrt(2), which gives each quadrature of an SNR unit
+    variance.
     """
     _, _, components = np.linalg.svd(rows, full_matrices=False)
     basis = components[:RANK]
@@ -114,8 +116,8 @@ def _components(rows, chosen):
 def snr_map(x, basis, mix):
     """SNR of one detector with every template.
 
-    z(t) = sum over s of x(s) conj(q(s - t)) with templates q = mix basis, summed over
-    the basis first, which is far shorter than the list of templates.
+    z(t) = sum over s of x(s) conj(q(s - t)), with templates q = mix basis. The sum over
+    the basis comes first, because the basis is far shorter than the list of templates.
 
     Args:
         x: (batch, blocks, FOLD), whitened samples, from `_reach`.
@@ -135,7 +137,7 @@ def snr_map(x, basis, mix):
 
 
 def _reach(whitened):
-    """The samples that the SNRs need, in blocks: (batch, 3, blocks, FOLD)."""
+    """Samples that the SNRs are computed from, in blocks: (batch, 3, blocks, FOLD)."""
     first = round(FIRST_S * WHITENED_RATE) - (LENGTH - AFTER)
     samples = TICKS * TICK + LENGTH
     x = ops.transpose(whitened, (0, 2, 1))[..., first : first + samples]
@@ -145,7 +147,10 @@ def _reach(whitened):
 
 
 def _real(mix):
-    """Products with real and imaginary part of `mix`, (2, 2 RANK, COUNT), to a sign."""
+    """`mix` as real matrices for the real and the imaginary part, (2, 2 RANK, COUNT).
+
+    Up to a sign, which the modulus does not see.
+    """
     real, imaginary = mix.real.T, mix.imag.T
     return np.stack(
         [np.concatenate([real, -imaginary]), np.concatenate([imaginary, real])]
@@ -156,8 +161,8 @@ def _real(mix):
 class Templates(Fitted):
     """Complex SNR of each detector with every template over time.
 
-    Nothing of it is learned: the templates are physics, and a fit that need not go
-    back through them takes half the time.
+    Nothing here is learned: the templates are physics, and a fit whose gradients need
+    not pass them takes half the time.
 
     Raises:
         ValueError: called before `fit`.
@@ -181,9 +186,9 @@ class Templates(Fitted):
         )
 
     def call(self, whitened):
-        """(batch, 2048, 3) to what `snr_map` gives of H1, L1 and V1.
+        """(batch, 2048, 3) to `snr_map` of H1, L1 and V1.
 
-        Time comes first: a part of that axis is taken without a copy.
+        Time is the first axis, of which a part can be taken without a copy.
         """
         self.demand("design: call fit")
         x = _reach(whitened)
@@ -193,6 +198,6 @@ class Templates(Fitted):
         )
 
     def compute_output_shape(self, shape):
-        """(176, batch, 64), real and imaginary, of three detectors."""
+        """(176, batch, 64), real and imaginary part, for each detector."""
         each = TICKS, shape[0], COUNT
         return tuple((each, each) for _ in DETECTORS)

@@ -26,17 +26,17 @@ FREQUENCIES = np.arange(PADDED * WHITENED_RATE // SAMPLE_RATE // 2 + 1) * (
 )
 RISE_HZ = 5.0  # of the band's lower edge, so that its filter rings for 0.2 s only
 WELCH_SAMPLES = SAMPLE_RATE  # 1 Hz resolution
-# At its ends a window's low-frequency noise leaks into the band, with twice the
-# variance of the middle, so the first and last 31 ms go and the next 94 ms fade in.
+# At the ends of a window low-frequency noise leaks into the band, with twice the
+# variance of the middle: the first and last 31 ms are silenced, and 94 ms fade in.
 SILENT, FADE = 32, 96  # samples at the whitened rate
 
 
 def gain(asd, frequencies, rise_hz=RISE_HZ):
     """What whitening multiplies a Fourier amplitude by.
 
-    White noise of unit variance at the whitened rate has the one-sided PSD 2/rate,
-    so noise of the given ASD comes out with unit variance per sample (less what
-    the band cuts off), and the norm of a whitened signal is its optimal SNR.
+    White noise of unit variance at the whitened rate has the one-sided PSD 2/rate. So
+    noise of the given ASD comes out with unit variance per sample, less what the band
+    cuts off, and the norm of a whitened signal is its optimal SNR.
 
     Args:
         asd: one-sided, in units of `SCALE`/sqrt(Hz), shape (..., n).
@@ -67,7 +67,7 @@ def resampled(asd, frequencies):
 
 
 def fingerprint(asd):
-    """A name for an ASD to single precision, for the keys of caches."""
+    """A hash of an ASD, to single precision, for the keys of caches."""
     return hashlib.sha256(np.asarray(asd, "<f4").tobytes()).hexdigest()
 
 

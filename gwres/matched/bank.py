@@ -32,13 +32,13 @@ BLOCK = 32  # templates at a time, so that their series stay in the processor's 
 def templates(population, count, seed=SEED):
     """Face-on binaries of a population, with spins laid along the orbit's axis.
 
-    They are drawn, not placed, so that a mean over them is a mean over the population.
-    256 take 0.2 s to make, so they are not cached.
+    They are drawn from the population, so that a mean over them is one over it. Making
+    256 takes 0.2 s, so they are not cached.
 
     Args:
         population: a `Population`.
         count: how many.
-        seed: of the draws.
+        seed: of the random draws.
 
     Returns:
         complex128 (count, n): plus polarisation in strain/Hz at `REFERENCE_MPC`, every
@@ -65,8 +65,8 @@ def whitened(plus, gains, rate):
         rate: of the samples, Hz: twice the last frequency, or more.
 
     Returns:
-        complex128 (..., count, samples): the analytic signal, the merger at sample 0,
-        what comes before it counted from the end.
+        complex128 (..., count, samples): the analytic signal, with the merger at sample
+        0 and the inspiral at the end.
     """
     white = plus / REFERENCE_STRAIN * gains[..., None, :]
     # Positive frequencies alone give both quadratures: real and imaginary part.
@@ -78,12 +78,12 @@ class TemplateBank:
     """Whitened templates, ready to be correlated with whitened windows.
 
     Args:
-        spectra: complex64 (3, templates, bins), conjugate DFT of the whitened,
-            analytic templates, over what makes an SNR of them.
-        scale: float32 (3, templates, times), one over the norm of what a window
-            holds of a template that merges at one of `times`.
+        spectra: complex64 (3, templates, bins), conjugate DFT of the whitened, analytic
+            templates.
+        scale: float32 (3, templates, times), one over the norm of the part of a
+            template that a window holds, if it merges at one of `times`.
         times: arrival at a detector, s after the window's start, (times,).
-        spread: (3,), variance of each quadrature of a signal's SNR.
+        spread: (3,), prior variance of each quadrature of a signal's SNR.
     """
 
     spectra: np.ndarray
@@ -93,7 +93,7 @@ class TemplateBank:
 
 
 def template_bank(plus, asd, population):
-    """Whiten templates as windows are whitened, and norm them at each arrival time.
+    """Whiten templates as windows are whitened, and normalise them at each time.
 
     Args:
         plus: as `templates` gives it.
@@ -111,7 +111,7 @@ def template_bank(plus, asd, population):
         max(0, int((low - EARTH_S) * RATE)),
         min(DURATION * RATE, int((high + EARTH_S) * RATE) + 1),
     )
-    # Long enough that no lag wraps round; a template is cut to what the lags reach.
+    # Long enough that no lag wraps round; templates are cut to what the lags reach.
     half = scipy.fft.next_fast_len(DURATION * RATE + len(ticks))
     first, stop = -2 * ticks[-1], WHITENED_SAMPLES - 2 * ticks[0]
     cut = np.zeros((*series.shape[:2], 2 * half), complex)
@@ -119,7 +119,7 @@ def template_bank(plus, asd, population):
     squares = scipy.fft.rfft(np.abs(cut) ** 2 / 2)
     seen = scipy.fft.rfft(fade(WHITENED_SAMPLES)[:, 0] ** 2, 2 * half)
     norms = scipy.fft.irfft(seen * squares.conj(), 2 * half)[..., 2 * ticks]
-    # Where a window holds next to nothing of a template, it should read nothing.
+    # A template of which the window holds next to nothing must not be blown up.
     norms = np.maximum(norms, 1e-3 * norms.max(axis=-1, keepdims=True))
     nearer = (REFERENCE_MPC / population.typical_mpc) ** 2
     return TemplateBank(

@@ -1,4 +1,4 @@
-"""The Bayes factor of a population's signal: what no other statistic can beat.
+"""The Bayes factor of a population's signal, which no other statistic can beat.
 
 By the lemma of Neyman and Pearson no function of the data finds more signals at any
 false-alarm rate than the ratio of the likelihoods of the two ways in which windows are
@@ -23,39 +23,39 @@ from gwres.matched.draws import (
 from gwres.simulate.waveforms import REFERENCE_MPC
 from gwres.strain import WHITENED_RATE
 
-DRAWS = 20_000  # of a window; a hundred and more share its weight, as a rule
-CARRIER_HZ = 110.0  # turned away before interpolation: half of what is left is slower
+DRAWS = 20_000  # for a window; a hundred or more of them carry weight, as a rule
+CARRIER_HZ = 110.0  # taken out before interpolation, which is for slow series
 STEPS = 48  # distances
-WIDE = 0.1  # share of the draws that are spread evenly over waveforms and times
-EAGER = 0.8  # the power of a detector's likelihood by which delays are drawn
-LOUDEST = 29.0  # log likelihood of a detector in the proposal: three fit in a float32
-LAYOUT = [BINARIES, DIRECTIONS, RANK, RISE_HZ, DRAWS, STEPS]  # of its caches
+WIDE = 0.1  # share of the draws that cover waveforms and times evenly
+EAGER = 0.8  # delays are drawn by a detector's likelihood to this power
+LOUDEST = 29.0  # log likelihood in the proposal: a product of three is a float32
+LAYOUT = [BINARIES, DIRECTIONS, RANK, RISE_HZ, DRAWS, STEPS]  # what caches depend on
 
 
-def log_factor(white, present, known, rng, draws=DRAWS):
+def log_factor(white, present, model, rng, draws=DRAWS):
     """Log Bayes factor of one window.
 
     Args:
         white: (2048, 3), whitened with `RISE_HZ`.
         present: (3,), whether each detector has data.
-        known: a `draws.Model`.
+        model: a `draws.Model`.
         rng: numpy Generator.
-        draws: how many; their spread moves the log by 0.1 where it is near 0.
+        draws: how many; their chance moves a log near 0 by 0.1.
 
     Returns:
         float: log of the likelihood with a signal of the population over that without.
 
     Source:
-        Neyman & Pearson, Phil. Trans. R. Soc. A 231, 289 (1933), for what it is good
-        for; Searle, arXiv:0804.1161, for bursts.
+        Neyman & Pearson, Phil. Trans. R. Soc. A 231, 289 (1933), for why it is best;
+        Searle, arXiv:0804.1161, for bursts.
     """
-    z = _series(white, known)
-    likely = _by_detector(z, present, known)
-    waveform, tick, weight = _cells(likely, known, rng, draws)
-    place, sky_weight = _directions(likely, waveform, tick, known.sky, rng)
+    z = _correlations(white, model)
+    likely = _detector_ratios(z, present, model)
+    waveform, tick, weight = _cells(likely, model, rng, draws)
+    place, sky_weight = _directions(likely, waveform, tick, model.sky, rng)
     arrival = tick + rng.uniform(-0.5, 0.5, draws)
-    sky, population = known.sky, known.population
-    merger = (known.first + arrival) / WHITENED_RATE - sky.geocentre[place]
+    sky, population = model.sky, model.population
+    merger = (model.first + arrival) / WHITENED_RATE - sky.geocentre[place]
     low, high = population.merger_s
     inside = (low <= merger) & (merger <= high)
     prior = -np.log(len(likely[0]) * (high - low) * WHITENED_RATE)
@@ -63,57 +63,55 @@ def log_factor(white, present, known, rng, draws=DRAWS):
     response = sky.plus[place] * np.cos(angle) + sky.cross[place] * np.sin(angle)
     response *= np.asarray(present)[:, None]
     times = arrival[:, None] + sky.late[place] * WHITENED_RATE
-    matched, power = _match(z, response, waveform, times, known)
+    matched, power = _match(z, response, waveform, times, model)
     weights = _over_distance(matched, power, population) + prior - weight - sky_weight
     return (
         float(logsumexp(weights[inside]) - np.log(draws)) if inside.any() else -np.inf
     )
 
 
-def _series(white, known):
+def _correlations(white, model):
     """Correlation of each detector with each polarisation, (n, 2, ticks), three."""
-    found = []
-    lags = np.arange(known.ticks) + known.first - BEFORE
+    correlations = []
+    lags = np.arange(model.ticks) + model.first - BEFORE
     for strain, curve in zip(white.T, CURVE):
-        spectra, mix = known.binaries.spectra[curve], known.binaries.mix[curve]
+        spectra, mix = model.binaries.spectra[curve], model.binaries.mix[curve]
         size = spectra.shape[1]
         data = scipy.fft.fft(strain.astype(np.complex64), size)
         series = scipy.fft.ifft(data * spectra)[:, lags % size]
         flat = mix.reshape(-1, RANK).conj() @ series
-        found.append(flat.reshape(len(mix), 2, known.ticks))
-    return found
+        correlations.append(flat.reshape(len(mix), 2, model.ticks))
+    return correlations
 
 
-def _by_detector(z, present, known):
-    """Likelihood ratio of each detector by itself, (n, ticks) each: a proposal.
+def _detector_ratios(z, present, model):
+    """Likelihood ratio of each detector by itself, (n, ticks) each, for the proposal.
 
-    Of the stronger polarisation, its SNR normal before the data, as in the marginal
-    matched filter.
+    Of the stronger polarisation, with the normal prior of the marginal matched filter.
     """
-    nearer = (REFERENCE_MPC / known.population.typical_mpc) ** 2
-    heard = (known.sky.plus**2).sum(axis=2).mean(axis=0)
-    middle = known.binaries.power.shape[1] // 2
-    found = []
+    nearer = (REFERENCE_MPC / model.population.typical_mpc) ** 2
+    heard = (model.sky.plus**2).sum(axis=2).mean(axis=0)
+    middle = model.binaries.power.shape[1] // 2
+    ratios = []
     for detector, there in enumerate(present):
-        power = known.binaries.power[CURVE[detector], middle, :, 0]
+        power = model.binaries.power[CURVE[detector], middle, :, 0]
         # Inclined binaries are heard by half of their response, at the least.
         spread = there * 0.75 * nearer * heard[detector] * power / 2
         first = z[detector][:, 0]
         scale = spread / (1 + spread) / (2 * np.maximum(power, 1e-9))
         exponent = (first.real**2 + first.imag**2) * scale[:, None].astype(np.float32)
         likely = np.exp(np.minimum(exponent, LOUDEST))
-        found.append(likely / (1 + spread)[:, None].astype(np.float32))
-    return found
+        ratios.append(likely / (1 + spread)[:, None].astype(np.float32))
+    return ratios
 
 
-def _cells(likely, known, rng, draws):
-    """Waveform and H1's tick of each draw, and the log probability of that.
+def _cells(likely, model, rng, draws):
+    """Waveform and tick in H1 of each draw, and the log of their probability.
 
-    The draws lie evenly in the cumulative distribution, so that no cell gets more by
-    chance.
+    The draws lie evenly in the cumulative distribution: no cell gets more by chance.
     """
     joint = likely[0].astype(float)
-    for other, later in zip(likely[1:], known.later):
+    for other, later in zip(likely[1:], model.later):
         joint *= other @ later
     joint[:, :EDGE] = joint[:, -EDGE:] = 0
     joint *= (1 - WIDE) / joint.sum()
@@ -121,23 +119,23 @@ def _cells(likely, known, rng, draws):
     total = np.cumsum(joint)
     even = (np.arange(draws) + rng.random(draws)) / draws * total[-1]
     cell = np.minimum(np.searchsorted(total, even), total.size - 1)
-    waveform, tick = np.divmod(cell, known.ticks)
+    waveform, tick = np.divmod(cell, model.ticks)
     return waveform, tick, np.log(joint[waveform, tick])
 
 
 def _directions(likely, waveform, tick, sky, rng):
-    """A direction for each draw, and the log of its probability over the prior's."""
+    """A direction for each draw, and the log of its probability over the prior."""
     chance = sky.chance.sum(axis=1)[None]
-    second, weight = _late(chance, likely[1], waveform, tick, rng)
+    second, weight = _delays(chance, likely[1], waveform, tick, rng)
     chance = sky.chance[second] / chance[0, second, None]
-    third, other = _late(chance, likely[2], waveform, tick, rng)
+    third, other = _delays(chance, likely[2], waveform, tick, rng)
     pair = second, third
     within = (rng.random(len(tick)) * sky.count[pair]).astype(int)
     return sky.start[pair] + within, weight + other - np.log(sky.chance[pair])
 
 
-def _late(chance, likely, waveform, tick, rng):
-    """A delay of one detector for each draw, as its place, and its log probability."""
+def _delays(chance, likely, waveform, tick, rng):
+    """Index of a delay of one detector for each draw, and its log probability."""
     reach = chance.shape[1] // 2
     ticks = tick[:, None] + np.arange(-reach, reach + 1)
     ticks = np.clip(ticks, 0, likely.shape[1] - 1)
@@ -148,25 +146,25 @@ def _late(chance, likely, waveform, tick, rng):
     return place, np.log(proposed[np.arange(len(tick)), place])
 
 
-def _match(z, response, waveform, times, known):
+def _match(z, response, waveform, times, model):
     """Modulus of the network's filter output, and its squared optimal SNR.
 
     Args:
-        z: as `_series` gives it.
+        z: as `_correlations` gives it.
         response: (draws, 3, 2), antenna patterns.
         waveform: (draws,).
         times: (draws, 3), arrival, ticks.
-        known: a `draws.Model`.
+        model: a `draws.Model`.
 
     Returns:
         Two of (draws,), at `REFERENCE_MPC`.
     """
-    crossed = known.binaries.crossed[waveform][:, None, None]
+    crossed = model.binaries.crossed[waveform][:, None, None]
     response = np.where(crossed, response[..., ::-1], response)
     output = np.zeros(len(times), complex)
     power = np.zeros(len(times))
     around = np.arange(-1, 3)
-    times = np.clip(times, 1.001, known.ticks - 2.001)
+    times = np.clip(times, 1.001, model.ticks - 2.001)
     for detector, curve in enumerate(CURVE):
         whole, part = np.divmod(times[:, detector], 1)
         whole, part = whole.astype(int), part[:, None]
@@ -184,7 +182,7 @@ def _match(z, response, waveform, times, known):
             output += response[:, detector, pole] * (values * weights).sum(axis=1)
         first, second = response[:, detector].T
         grid = np.round(times[:, detector] / GRID).astype(int)
-        own, other, both = known.binaries.power[curve][grid, waveform].T
+        own, other, both = model.binaries.power[curve][grid, waveform].T
         power += first**2 * own + second**2 * other + 2 * first * second * both
     return np.abs(output), power
 

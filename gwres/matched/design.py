@@ -1,4 +1,4 @@
-"""The templates that a front end filters with, and their prior: made once, cached."""
+"""The templates of the front end `templates`, and their prior: made once, cached."""
 
 from dataclasses import asdict, dataclass
 
@@ -24,7 +24,7 @@ from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import WHITENED_RATE
 
 CANDIDATES = 800  # of which the templates are chosen
-LAYOUT = [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3]  # what they depend on besides
+LAYOUT = [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3]  # what the cache depends on
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Filters:
 
 
 def filters(population, asd, count=CANDIDATES):
-    """Templates that cover a population, and what it makes likely.
+    """Templates that cover a population, and the prior that it gives them.
 
     Args:
         population: a `Population`.
         asd: as `whiten.fit_asd` gives it, (3, 2049).
-        count: of how many to choose them.
+        count: number of waveforms to choose the templates from.
 
     Returns:
         A `Filters`.
@@ -66,8 +66,8 @@ def filters(population, asd, count=CANDIDATES):
         np.savez(folder / "design.npz", **vars(design(series)))
 
     path = cache.folder("filters", key, make) / "design.npz"
-    with np.load(path, allow_pickle=False) as found:
-        designed = Design(**found)
+    with np.load(path, allow_pickle=False) as arrays:
+        designed = Design(**arrays)
     return Filters(designed, prior(designed, population))
 
 
@@ -76,7 +76,7 @@ def prior(designed, population):
 
     Args:
         designed: a `Design`.
-        population: a `Population`, of which distances and merger times count.
+        population: a `Population`, for its distances and merger times.
 
     Returns:
         A `Prior`.
@@ -91,7 +91,7 @@ def prior(designed, population):
     merger = ticks[:, None] - sky.delays[:, 0]
     low, high = population.merger_s
     inside = ((low <= merger) & (merger <= high)) @ sky.weights
-    # A time that the population does not have is unlikely, not impossible.
+    # A time outside the population's is unlikely, not impossible.
     inside = np.maximum(inside, 1e-4)
     cells = np.log(inside / inside.sum())[:, None] + np.log(designed.share)
 
@@ -102,7 +102,7 @@ def prior(designed, population):
 
 
 def _chances(sky, detector, delays):
-    """Probability that a detector is later than H1 by each of `delays`, in ticks."""
+    """Probability of each delay of a detector after H1, in ticks."""
     late = (sky.delays[:, detector] - sky.delays[:, 0]) * WHITENED_RATE / TICK
     nearest = np.clip(np.round(late), delays[0], delays[-1]).astype(int) - delays[0]
     return np.bincount(nearest, sky.weights, len(delays))

@@ -1,4 +1,4 @@
-"""A population by a few thousand draws of it: what `bayes` sums over."""
+"""Draws that stand for a population, which `bayes` sums over."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,22 @@ from gwres.simulate.population import Population
 from gwres.simulate.waveforms import STEP_HZ
 from gwres.strain import BAND, WHITENED_RATE, WHITENED_SAMPLES
 
-BINARIES, DIRECTIONS = 4096, 40_000  # that stand for the population
-RISE_HZ = 1.0  # of whitening's band: the signals begin at its lower edge
+BINARIES, DIRECTIONS = 4096, 40_000  # how many stand for the population
+RISE_HZ = 1.0  # of whitening's lower edge, at which the signals begin
 BEFORE, AFTER = 1792, 96  # samples of a waveform kept before and after its merger
-RANK = 56  # waveforms that all are sums of, to 0.1% of their power
+RANK = 56  # principal components that hold all but 0.1% of the waveforms' power
 EARTH_S, EDGE = 0.0213, 4  # light's way from the geocentre; ticks to interpolate over
-GRID = 12  # ticks from one time to the next at which the waveforms' power is known
+GRID = 12  # ticks between the times at which the waveforms' power is kept
 CURVES, CURVE = (0, 2), (0, 0, 1)  # as in `layers.templates`
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """Waveforms of a population, as sums of few, for H1 with L1, and for V1.
+    """Waveforms of a population as sums of principal components, by noise curve.
 
     Args:
-        spectra: (2, RANK, m), conjugate DFT of the few.
-        mix: (2, n, 2, RANK), what each polarisation takes of them, the stronger first.
+        spectra: (2, RANK, m), conjugate DFT of the components, for H1 with L1, and V1.
+        mix: (2, n, 2, RANK), coefficients of each polarisation, the stronger first.
         crossed: (n,), whether the stronger one is the cross polarisation.
         power: (2, times, n, 3), every `GRID` ticks: squared optimal SNR of the first
             polarisation at `REFERENCE_MPC`, of the second, and their overlap.
@@ -43,16 +43,16 @@ class Binaries:
 
 @dataclass(frozen=True)
 class Sky:
-    """Directions, in order of their delays to the tick.
+    """Directions, in order of their delays in ticks.
 
     Args:
-        late: (n, 3), s, by how much a detector's signal is later than H1's.
-        geocentre: (n,), s, by how much H1's is later than the geocentre's.
+        late: (n, 3), arrival in each detector after H1, s.
+        geocentre: (n,), arrival in H1 after the geocentre, s.
         plus: (n, 3, 2), antenna patterns at polarisation angle 0.
-        cross: (n, 3, 2), at pi/4.
-        chance: (delays of L1, delays of V1), share of the directions.
-        start: of the directions of each pair of delays, the same shape.
-        count: of them.
+        cross: (n, 3, 2), antenna patterns at pi/4.
+        chance: (delays of L1, delays of V1), share of the directions with these.
+        start: index of the first direction of each pair of delays, the same shape.
+        count: number of directions of each pair, the same shape.
     """
 
     late: np.ndarray
@@ -72,10 +72,10 @@ class Model:
         population: a `Population`.
         binaries: `Binaries`.
         sky: a `Sky`.
-        first: H1's first arrival time, samples at `WHITENED_RATE`.
-        ticks: arrival times, a sample apart.
-        later: float32 (2, ticks, ticks), probability of each tick in L1, and in V1,
-            for each in H1, in columns.
+        first: first arrival time in H1, samples at `WHITENED_RATE`.
+        ticks: number of arrival times, one sample apart.
+        later: float32 (2, ticks, ticks), probability of a tick in L1, and in V1 (rows),
+            given the tick in H1 (columns).
     """
 
     population: Population
@@ -87,13 +87,13 @@ class Model:
 
 
 def draw(population, asd, binaries=BINARIES, seed=0):
-    """Draw what stands for a population.
+    """Draw binaries and directions that stand for a population.
 
     Args:
         population: a `Population`.
         asd: as `whiten.fit_asd` gives it, (3, 2049).
         binaries: how many waveforms; 4096 take half a core-minute.
-        seed: of the draws.
+        seed: of the random draws.
 
     Returns:
         A `Model`.
@@ -127,7 +127,7 @@ def _rows(population, asd, count, rng):
 
 
 def _power(rows, first, ticks):
-    """`Binaries.power` of a curve: only what a window holds counts, (times, n, 3)."""
+    """`Binaries.power` for one noise curve, (times, n, 3), within the window."""
     starts = first - BEFORE + np.arange(0, ticks + GRID, GRID)
     places = starts[:, None] + np.arange(BEFORE + AFTER)
     inside = (places >= 0) & (places < WHITENED_SAMPLES)
@@ -152,11 +152,11 @@ def _expand(rows):
 
 
 def _later(chances, ticks):
-    found = np.zeros((2, ticks, ticks), np.float32)
-    for matrix, chance in zip(found, (chances.sum(axis=1), chances.sum(axis=0))):
+    later = np.zeros((2, ticks, ticks), np.float32)
+    for matrix, chance in zip(later, (chances.sum(axis=1), chances.sum(axis=0))):
         for delay, probability in enumerate(chance, -(len(chance) // 2)):
             matrix += probability * np.eye(ticks, k=-delay, dtype=np.float32)
-    return found
+    return later
 
 
 def _sky(rng):

@@ -1,4 +1,4 @@
-"""Statistics of a matched filter whose detectors are taken apart: no phase between."""
+"""Statistics of a matched filter that ignore the phase between detectors."""
 
 import numpy as np
 from scipy.ndimage import convolve1d, maximum_filter1d
@@ -30,8 +30,8 @@ def coincident(squares, spread):
 def marginal(squares, spread):
     """Log of the likelihood ratio's mean over template, time, delays and amplitude.
 
-    A signal's complex SNR in a detector has, before the data, a normal distribution of
-    variance s per quadrature, and the detectors are independent:
+    The prior of a signal's complex SNR in a detector is normal, with variance s in a
+    quadrature, and independent between detectors:
     L = mean over template and time of the product over detectors of the mean over
     delays of exp(s / (1 + s) |z|^2 / 2) / (1 + s).
 
@@ -49,14 +49,14 @@ def marginal(squares, spread):
 
 
 def flat(squares, spread):
-    """`marginal` with nothing known of the amplitude: large s, its factor left out.
+    """`marginal` with no prior on the amplitude: large s, its factor left out.
 
     The exponent is |z|^2 / 2, the maximum over amplitude and phase, which trusts an
     insensitive detector too much.
 
     Args:
         squares: as for `marginal`.
-        spread: as for `marginal`, of which only what is missing counts.
+        spread: as for `marginal`; only which detectors are missing counts.
 
     Returns:
         float.
@@ -71,7 +71,7 @@ def _mean(squares, weights):
         near = np.ones(2 * int(REACH_S[detector] * RATE) + 1)
         exponent = weight * square.astype(float)
         peak = exponent.max()
-        # Adding directly: a running sum leaves rounding errors of the peak behind.
+        # Not a running sum, which would carry the peak's rounding errors along.
         mean = convolve1d(np.exp(exponent - peak), near, axis=-1, mode="constant")
         mean /= convolve1d(np.ones(square.shape[-1]), near, mode="constant")
         total += peak + np.log(np.maximum(mean, np.finfo(float).tiny))

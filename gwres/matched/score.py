@@ -31,13 +31,16 @@ from gwres.strain import DETECTORS, SHAPE
 CHUNK = 32  # windows at a time
 
 
-# `coherent` takes H1 and L1 in phase: what the front end `templates` knows untrained.
-# `bayes` sums over the population with all three in phase: what nothing can beat.
+# `coherent` compares H1 and L1 in phase, as the front end `templates` does untrained;
+# `bayes` sums over the population with all three in phase, which nothing can beat.
 NAMES = (*STATISTICS, "coherent", "bayes")
 
 
 def _apart(statistic, population, asd):
-    """Function of whitened windows and which detectors they have to their scores."""
+    """The scores of whitened windows, each detector by itself, as a function.
+
+    Its arguments are the windows and which detectors each of them has.
+    """
     bank = template_bank(templates(population, TEMPLATES), asd, population)
 
     def judged(white, present):
@@ -49,11 +52,11 @@ def _apart(statistic, population, asd):
 
 
 def _coherent(population, asd):
-    """The same for the log Bayes factor of `layers.evidence`."""
-    known = filters(population, asd)
+    """As `_apart`, by the log Bayes factor of `layers.evidence`."""
+    front = filters(population, asd)
     series, evidence = Templates(dtype="float32"), Evidence()
-    series.fit(known.design)
-    evidence.fit(known.prior)
+    series.fit(front.design)
+    evidence.fit(front.prior)
 
     def judged(white, present):
         cells, _ = evidence(series(white))
@@ -63,13 +66,13 @@ def _coherent(population, asd):
 
 
 def _bayes(seed, population, asd):
-    """The same for `bayes.log_factor`."""
-    known = draws.draw(population, asd, seed=seed)
+    """As `_apart`, by `bayes.log_factor`."""
+    model = draws.draw(population, asd, seed=seed)
 
     def judged(white, present):
         # The same draws for every window, whichever others there are.
         return [
-            bayes.log_factor(window, there, known, np.random.default_rng([seed, 1]))
+            bayes.log_factor(window, there, model, np.random.default_rng([seed, 1]))
             for window, there in zip(white, present)
         ]
 
@@ -86,10 +89,10 @@ def score(windows, asd, population, statistic="marginal", seed=0):
         asd: as `whiten.fit_asd` gives it, float (3, 2049).
         population: a `Population`: the templates, the merger times and the distances.
         statistic: one of `NAMES`.
-        seed: of the draws of `bayes`.
+        seed: of the random draws of `bayes`.
 
     Returns:
-        float64 (n,), to be ranked as logits are.
+        float64 (n,), which order the windows as logits do.
 
     Raises:
         InputError: a wrong shape, or no such statistic.
@@ -115,7 +118,7 @@ def score(windows, asd, population, statistic="marginal", seed=0):
         return list(judged(white, strain.any(axis=-1)))
 
     starts = range(0, count, CHUNK)
-    # Threads of our own: those of the linear algebra beside them would get in the way.
+    # The linear algebra's own threads would get in the way of these.
     with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
         done = ((len(scores), scores) for scores in pool.map(chunk, starts))
         scored = list(progress(done, count, "matched filter"))
@@ -133,7 +136,7 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
         seed: as for `score`.
 
     Returns:
-        DataFrame: the windows' table with a column logit, to be ranked.
+        DataFrame: the windows' table with a column logit, which orders them.
 
     Raises:
         InputError: as `score`, or the cached scores are of another number of windows.

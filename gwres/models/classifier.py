@@ -11,12 +11,12 @@ from gwres.layers.whiten import Whiten
 from gwres.models.resnet import merged, stem, trunk
 from gwres.strain import DETECTORS, SHAPE, WHITENED_SAMPLES
 
-FOLD = 8  # samples of the waveform that the stem takes as channels of one step
-# Mean and deviation, in a window of noise, of the evidence and of the highest SNR.
+FOLD = 8  # samples that the stem takes as the channels of one step
+# Mean and standard deviation in noise, of the evidence and of the highest SNR.
 NOISE, HIGHEST = (-10.4, 1.34), (1.8, 0.6)
 FRONTENDS = ("templates", "waveform", "spectrogram")
-# Of the first stage: a bottleneck's output is four times as wide, an image's cost
-# more than four times a waveform's.
+# Channels of the first stage. A bottleneck's output is four times as wide, and an
+# image costs more than four times as much as a waveform.
 WIDTHS = {
     "templates": {"basic": 8, "bottleneck": 4},
     "waveform": {"basic": 16, "bottleneck": 8},
@@ -33,7 +33,7 @@ def network(config, frontend, filters=None):
             and mass;
             "waveform", a 1-D network on folded samples; or "spectrogram", a 2-D
             network on constant-Q amplitudes. All are computed in the graph.
-        filters: a `filters.Filters` for the front end `templates`; without it, the
+        filters: a `design.Filters` for the front end `templates`; without them, the
             weights have to be loaded.
 
     Returns:

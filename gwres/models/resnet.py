@@ -26,7 +26,7 @@ GROUPS = 4  # of channels, that group normalisation makes
 # other two kernels are one step long. Three steps of an image reach eight neighbours;
 # three of a waveform reach two, which is too little to learn from.
 MIDDLE = {1: 9, 2: 3}
-STEP = 0.2  # what a block without normalisation adds to the trunk's unit deviation
+STEP = 0.2  # standard deviation that a block without normalisation adds at first
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class ResNet:
 
     Args:
         depth: a key of `DEPTHS`.
-        width: channels of the first stage; each later stage has twice the last's. 0
-            is what suits the block and the front end.
-        norm: "none", for which the first weights and the scale of each block see to
-            unit variance; "batch" or "group".
+        width: channels of the first stage; each stage has twice those of the last. 0
+            leaves it to the block and the front end.
+        norm: "none", where the first weights and the scale of each block keep unit
+            variance; "batch" or "group".
         kernel: length of the stem's kernel, in folded samples (waveform) or pixels.
         dropout: before the head, 0 to 1.
     """
@@ -85,7 +85,7 @@ class Scale(layers.Layer):
 
 
 class _Parts:
-    """The layers of one network's kind: its dimensions and its normalisation."""
+    """Makes the layers of a network: 1-D or 2-D, with its kind of normalisation."""
 
     def __init__(self, norm, dimensions):
         self.norm = norm
@@ -103,7 +103,7 @@ class _Parts:
         )
 
     def first(self, config, strides):
-        # Its input has not been through a ReLU, which halves the power.
+        # Its input has passed no ReLU, which would halve the power.
         return self.conv(config.width, config.kernel, strides, "lecun_normal")
 
     def normalise(self, x):
@@ -119,10 +119,10 @@ class _Parts:
     def block(self, x, variance, filters, stride, block):
         """One residual block in pre-activation order.
 
-        Without normalisation the variance along the trunk is known at the start: He's
-        first weights keep a branch's, a block adds STEP^2 of it, and a branch begins
-        with division by the trunk's deviation. The noise that comes in is white and
-        of unit variance, so there is nothing to normalise for but depth.
+        Without normalisation the variance along the trunk is known at the start: the
+        noise that comes in is white with unit variance, He's first weights keep the
+        variance of a branch, and each block adds STEP^2. So a branch begins by dividing
+        by the trunk's standard deviation, and only depth is left to normalise for.
 
         Source: He et al., arXiv:1603.05027; De & Smith, arXiv:2002.10444 (the learned
         scale); Brock et al., arXiv:2101.08692 (the division).
@@ -175,9 +175,9 @@ def trunk(x, config, dimensions, beside=None):
 
 
 def stem(detectors, config, dimensions, strides=1):
-    """Each detector's own first layer, then all three together.
+    """A first layer for each detector, then one for all three.
 
-    H1 and L1 share their weights: they have one noise curve. V1 has its own.
+    H1 and L1 share weights, because they share a noise curve; V1 has its own.
 
     Args:
         detectors: three tensors (batch, *space, channels), H1, L1, V1.
@@ -196,6 +196,6 @@ def stem(detectors, config, dimensions, strides=1):
 
 
 def merged(x, config, dimensions, strides=1):
-    """The stem where the detectors come together: (batch, *space, width)."""
+    """The stem of a map that holds all detectors: (batch, *space, width)."""
     parts = _Parts(config.norm, dimensions)
     return parts.conv(config.width, 1)(parts.relu(parts.first(config, strides)(x)))

@@ -1,4 +1,4 @@
-"""Several classifiers as one: measured once, their logits joined by plain numbers."""
+"""Several classifiers as one, whose logits are joined by plain numbers."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ class Stack:
     """A weighted sum of the members' logits.
 
     Args:
-        kind: "average", "nonnegative" or "logistic"; see `ensemble.KINDS`.
+        kind: "average", "nonnegative" or "logistic"; see `stacker.KINDS`.
         weights: one for each member, in their order.
         intercept: added to the sum.
         pull: how strongly the weights were drawn towards the average's.
@@ -55,8 +55,8 @@ class Stack:
     @classmethod
     def read(cls, path):
         """Read what `write` wrote."""
-        found = json.loads(Path(path).read_text())
-        return cls(**found | {"weights": tuple(found["weights"])})
+        numbers = json.loads(Path(path).read_text())
+        return cls(**numbers | {"weights": tuple(numbers["weights"])})
 
 
 # What a classifier by itself answers: its own logit.
@@ -64,9 +64,9 @@ SINGLE = Stack("average", (1.0,), 0.0, 0.0)
 
 
 def joined(classifiers):
-    """One function for several classifiers that measures nothing twice.
+    """One function of several classifiers that computes nothing twice.
 
-    Those whose whitening, or templates and evidence, have the same weights share them.
+    Whitening, templates and evidence that have the same weights are shared.
 
     Args:
         classifiers: keras.Models as `classifier.classifier` makes them.
@@ -82,31 +82,31 @@ def joined(classifiers):
         chains.append((before, trunk))
 
     def logits(strain):
-        known = []
+        outputs = []
         for part, before in parts:
-            known.append(part(strain if before is None else known[before]))
-        each = [trunk(known[last], training=False) for last, trunk in chains]
+            outputs.append(part(strain if before is None else outputs[before]))
+        each = [trunk(outputs[last], training=False) for last, trunk in chains]
         return ops.concatenate(each, axis=1)
 
     return logits
 
 
 def _split(network):
-    """A network's measured part, or None, and what is learned."""
-    measured = [layer for layer in network.layers if isinstance(layer, Fitted)]
-    if not measured:
+    """The part of a network that is not learned, or None, and the part that is."""
+    fitted = [layer for layer in network.layers if isinstance(layer, Fitted)]
+    if not fitted:
         return None, network
-    known = measured[-1].output
-    return keras.Model(network.input, known), keras.Model(known, network.output)
+    middle = fitted[-1].output
+    return keras.Model(network.input, middle), keras.Model(middle, network.output)
 
 
 def _place(parts, part, before):
-    """Where in a list of (part, place of the one before it) the same stands."""
+    """Index of a part in a list of (part, index of the one before it); added if new."""
     weights = part.get_weights()
     for place, (other, earlier) in enumerate(parts):
-        found = other.get_weights()
-        same = earlier == before and len(found) == len(weights)
-        if same and all(map(np.array_equal, found, weights)):
+        others = other.get_weights()
+        same = earlier == before and len(others) == len(weights)
+        if same and all(map(np.array_equal, others, weights)):
             return place
     parts.append((part, before))
     return len(parts) - 1

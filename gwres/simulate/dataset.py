@@ -28,7 +28,7 @@ class Source:
 
     Args:
         population: of the signals, which half of the windows hold.
-        seed: of everything drawn.
+        seed: of the random draws.
         split: keeps the streams of one seed apart, such as "train" or "holdout".
     """
 
@@ -138,7 +138,7 @@ def _jobs(source, count):
     return [(source, i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
 
 
-def fixed(source, count):
+def cached_windows(source, count):
     """The folder of a source's first `count` windows, made once and cached.
 
     Returns:
@@ -163,7 +163,7 @@ def fixed(source, count):
 
 
 def describe(source, count):
-    """What a set of windows is made from: the key of its cache."""
+    """What a set of windows is made from, for the key of its cache."""
     return {**asdict(source), "count": count, "low_hz": BAND[0], "layout": 2}
 
 
@@ -195,7 +195,7 @@ def write(folder, population, train, test, seed):
         population: a `Population`.
         train: how many windows with labels.
         test: how many without.
-        seed: of everything drawn.
+        seed: of the random draws.
 
     Raises:
         InputError: the folder holds something else.
@@ -205,10 +205,11 @@ def write(folder, population, train, test, seed):
     settings = json.loads(json.dumps(settings))
     stamp = folder / "simulation.json"
     if stamp.is_file():
-        found = json.loads(stamp.read_text())
-        if found != settings:
+        present = json.loads(stamp.read_text())
+        if present != settings:
             raise InputError(
-                f"{folder} holds another simulation: expected {settings}, found {found}"
+                f"{folder} holds another simulation: expected {settings}, found "
+                f"{present}"
             )
     elif folder.is_dir() and any(
         # A stamp that was being written when its process was killed is no matter.

@@ -130,7 +130,7 @@ def bank(population, count, seed):
     Args:
         population: a `Population`.
         count: waveforms in the bank.
-        seed: of the draws.
+        seed: of the random draws.
 
     Returns:
         Path of a folder with `spectra.npy`, complex64 (count, 2, bins) at
@@ -156,7 +156,7 @@ def bank(population, count, seed):
 
 
 def describe(population, count, seed):
-    """What a bank is made from: the key of its cache."""
+    """What a bank is made from, for the key of its cache."""
     return {
         "population": asdict(population),
         "count": count,

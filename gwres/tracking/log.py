@@ -41,10 +41,8 @@ def run(name):
     Yields:
         The `runs.Run`, as it begins.
     """
-    given = {"MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"} & {
-        name for name, value in os.environ.items() if value
-    }
-    store.open_store(None if given else EXPERIMENT)
+    given = map(os.environ.get, ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"))
+    store.open_store(None if any(given) else EXPERIMENT)
     with mlflow.start_run(log_system_metrics=False) as active:
         ui.prepare(active.info.experiment_id)
         _call(name)

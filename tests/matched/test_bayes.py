@@ -58,7 +58,7 @@ def test_the_filter_reads_a_signal_at_its_place(known, curve):
     strain, response, arrival = signal(np.random.default_rng(1))
     gains = gain(curve, FREQUENCIES, draws.RISE_HZ)
     window = np.asarray(whiten(strain[None], gains))[0]
-    z = bayes._series(window, known)
+    z = bayes._correlations(window, known)
     times = (arrival * WHITENED_RATE - known.first)[None]
     first = np.zeros(1, int)
     output, power = bayes._match(z, response[None], first, times, known)

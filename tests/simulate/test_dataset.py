@@ -126,13 +126,13 @@ def test_no_two_ids_of_a_full_size_data_set_are_alike(seed):
 def test_a_fixed_set_is_the_stream_in_one_file(serial, monkeypatch):
     monkeypatch.setattr(dataset, "CHUNK", 4)
     source = Source(G2NET, 3, "gate")
-    folder = dataset.fixed(source, 6)
+    folder = dataset.cached_windows(source, 6)
     strain, table = source.windows(0, 6)
     found = np.load(folder / "strain.npy", mmap_mode="r", allow_pickle=False)
     np.testing.assert_array_equal(found, strain.astype(np.float32))
     truth = pd.read_parquet(folder / "truth.parquet")
     pd.testing.assert_frame_equal(truth, table, check_dtype=False)
-    assert dataset.fixed(source, 6) == folder
+    assert dataset.cached_windows(source, 6) == folder
     keys = {
         cache.digest(dataset.describe(*made))
         for made in (
