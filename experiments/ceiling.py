@@ -76,7 +76,7 @@ def together(sets):
 
 
 def converged(labels, sets):
-    """Area by number of sets, and what it goes to with ever more of them."""
+    """Area by number of sets, and its limit for ever more sets."""
     every = range(len(sets))
     areas = {
         count: np.mean(

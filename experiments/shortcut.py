@@ -45,12 +45,12 @@ def measure(smoke=False):
 
 
 def judge(model, drawn, count):
-    """Compare a classifier with itself on as many signals of a population.
+    """Compare a classifier with itself on signals of a population.
 
     Args:
         model: a classifier.
         drawn: a `Population`.
-        count: of signals, and of windows of noise.
+        count: number of signals, and of windows of noise.
 
     Returns:
         `Measured`.

@@ -30,11 +30,11 @@ class Live:
     Args:
         batch: windows; live, half are noise, the other half the same noise with a
             signal.
-        loud: how much louder signals are at the start; 0 is what suits the front end.
-        ease: the share of training after which signals are as loud as they are.
+        loud: factor on the signals at the start; 0 leaves it to the front end.
+        ease: share of training over which that factor falls to 1.
         drop: probability that a detector is missing, each.
-        permute: whether a batch's labels are shuffled, so that there is nothing to be
-            learned: a network that learns all the same has seen what it should not.
+        permute: whether a batch's labels are shuffled, which leaves nothing to learn: a
+            network that learns all the same has seen what it should not.
     """
 
     batch: int = 64
@@ -65,9 +65,10 @@ def loudness(step, steps, config):
 
 
 def eased(epochs, config):
-    """The first epoch, from 0, whose signals are all as loud as they are.
+    """The first epoch, counted from 0, in which no signal is made louder.
 
-    The last one, if there is none: what is judged before has learned other odds.
+    The last epoch if there is none. A network that is judged before has learned the
+    odds of louder signals.
     """
     if config.loud == 1:
         return 0
@@ -75,7 +76,7 @@ def eased(epochs, config):
 
 
 def _present(rng, count, drop):
-    """Which detectors each window keeps, float32 (count, 3): one of them at least."""
+    """Which detectors each window keeps, float32 (count, 3); at least one."""
     present = rng.random((count, len(DETECTORS))) >= drop
     present[~present.any(axis=1)] = True
     return present.astype(np.float32)
@@ -147,7 +148,7 @@ def recorded(extrinsic, factor=1.0):
 
 
 def resident(spectra):
-    """Hold a bank in memory, once for all the batches to be made of it.
+    """Hold a bank in memory, once for all batches.
 
     Args:
         spectra: complex64 (count, 2, bins), a memory map that may be closed after.
@@ -172,7 +173,7 @@ def live(spectra, population, asd, config, seed, steps, first=0):
         population: a `Population`, for sky, time and distance.
         asd: as `whiten.fit_asd` gives it.
         config: a `Live`.
-        seed: of everything drawn.
+        seed: of the random draws.
         steps: batches in the whole training.
         first: the step to begin with.
 
@@ -230,8 +231,8 @@ def _parallel(drawn, signature, make):
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-# How far a window of a file may be moved: the priors of the merger time are wide, but
-# what wraps round must stay inside the faded end.
+# How far a window of a file may be shifted: what wraps round must stay inside the
+# faded ends.
 SHIFT = int(0.03 * WHITENED_RATE)
 
 
@@ -244,8 +245,8 @@ def packed(windows, labels, config, seed, steps, first=0):
     Args:
         windows: float16 memory map (n, 2048, 3), whitened.
         labels: (n,), 0 or 1.
-        config: a `Live`, of which `batch`, `drop` and `permute` count.
-        seed: of everything drawn.
+        config: a `Live`; only `batch`, `drop` and `permute` are used.
+        seed: of the random draws.
         steps: batches in the whole training.
         first: the step to begin with.
 

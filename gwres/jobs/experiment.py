@@ -111,7 +111,7 @@ def _train(name, members, begin, question):
 
 
 def _supersede(name):
-    """Close earlier runs of the experiment on this machine; none of them is alive.
+    """Close earlier runs of the experiment on this machine, which are all dead.
 
     Returns:
         Their ids.
@@ -255,7 +255,7 @@ def _together(group, own, classical, suffix, hashed):
 
 
 def page(question, tables, metrics, headline="", figures=None, told=False):
-    """Log tables as CSV, Markdown and HTML, figures, and the note of them.
+    """Log tables as CSV, Markdown and HTML, figures, and a note.
 
     Args:
         question: that the experiment asks.

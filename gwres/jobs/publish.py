@@ -30,7 +30,7 @@ def judge(table, classical=None, split="holdout", odds=True):
 
     Args:
         table: predictions of one split.
-        classical: the matched filter's, of which ROC-AUC counts; or None.
+        classical: the matched filter's, whose ROC-AUC is logged beside; or None.
         split: what the metrics' names begin with.
         odds: whether the logits are log odds; a matched filter's statistic is not.
 
@@ -58,8 +58,7 @@ def publish(
     Args:
         note: function of (experiment id, run id) to Markdown.
         tables: dict of split to predictions, kept as `predictions/<split>.parquet`.
-        write: function that writes the report, or whatever else the run should keep,
-            into a folder.
+        write: function that writes the report and other files into a folder.
         settings: dict of parameters.
         metrics: dict of name to number.
         warnings: what the reader must know, such as metrics left out.

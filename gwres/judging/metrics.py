@@ -36,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """A difference, its 95% interval, and the two-sided p-value of there being none."""
+    """A difference, its 95% interval, and the two-sided p-value of no difference."""
 
     p: float
 
@@ -81,7 +81,7 @@ def check(labels, logits):
 
 
 def _classes(labels, *logits):
-    """Logits of the signals and of the noise, for each of `logits`."""
+    """Each of `logits` as a pair: those of the signals, those of the noise."""
     checked = [check(labels, one) for one in logits]
     signal = checked[0][0]
     signals, noise = int(signal.sum()), int((~signal).sum())
@@ -105,7 +105,7 @@ def _placements(signals, noise):
 
 
 def _variance(beaten, beating):
-    """DeLong's variance of mean(beaten)/n: NaN where a class has one window alone."""
+    """DeLong's variance of the area; NaN where a class has only one window."""
     m, n = len(beaten), len(beating)
     if min(m, n) < 2:
         return np.nan
@@ -134,11 +134,11 @@ def wilson(successes, count):
 def roc_auc(labels, logits):
     """Area under the ROC curve with its DeLong interval.
 
-    The interval is symmetric on the logit scale of the area: near 1, where good models
-    are, a symmetric one on the plain scale passes 1 and is too short below. Where
-    DeLong's variance is nil or undefined (classes wholly apart, one window in a class)
-    it says nothing, and the largest variance that an area can have, A(1-A)/min(m, n),
-    takes its place: the Wilson interval of min(m, n) trials.
+    The interval is symmetric on the logit scale of the area. On the plain scale it
+    would pass 1 for good models, and be too short below. Where DeLong's variance is
+    zero or undefined (the classes lie wholly apart, or one has a single window), the
+    largest variance that an area can have, A(1-A)/min(m, n), takes its place: the
+    Wilson interval of min(m, n) trials.
 
     Returns:
         `Interval` within 0 and 1.
@@ -163,10 +163,10 @@ def roc_auc(labels, logits):
 def paired(labels, a, b):
     """Difference in area of two sets of logits of the same windows, a less b.
 
-    DeLong's test: the variance of the difference is that of the differing placements,
-    which holds the covariance of the two areas. Where it is nil, as for two models that
-    order all windows alike, a difference of 0 has p = 1; another is held against the
-    largest variance a difference can have without cause, 1/min(m, n).
+    DeLong's test: the variance is that of the differences in placement, which includes
+    the covariance of the two areas. Where it is zero, as for two models that order all
+    windows alike, a difference of 0 has p = 1; any other is compared with the largest
+    variance that a difference can have by chance, 1/min(m, n).
 
     Returns:
         `Difference`, its ends within -1 and 1.
@@ -193,7 +193,7 @@ def partial_auc(labels, logits, max_fpr):
     """Area under the ROC curve up to `max_fpr`, which is above 0 and at most 1.
 
     The curve is interpolated there, and the area standardised: 0.5 for chance and 1 for
-    a perfect order, whatever `max_fpr` is.
+    a perfect order, at any `max_fpr`.
 
     Source:
         McClish, Med. Decis. Making 9, 190 (1989).
@@ -207,10 +207,10 @@ def partial_auc(labels, logits, max_fpr):
 def tpr_at_fpr(labels, logits, fpr):
     """Sensitivity where at most a share `fpr` of the noise, 0 < fpr < 1, passes.
 
-    The value is what the ROC curve reaches at or left of `fpr`, without interpolation.
-    The interval joins what the signals leave uncertain (Wilson) to what the noise does:
-    how many noise windows lie above the true threshold is binomial. With fewer than
-    3.7/fpr noise windows that may be none, and the lower end is 0 or near it.
+    The value is the height of the ROC curve at or left of `fpr`, not interpolated. The
+    interval combines two uncertainties: that of the share of signals (Wilson), and that
+    of the threshold, for the number of noise windows above the true one is binomial.
+    With fewer than 3.7/fpr noise windows it may be none, and the lower end is near 0.
 
     Source:
         Joined by the square-and-add of Zou and Donner, Stat. Med. 27, 1693 (2008).
@@ -249,8 +249,8 @@ def accuracy(labels, logits):
 def calibration(labels, logits, bins=10):
     """The observed share of signals beside the predicted probability.
 
-    At most `bins` bins hold about as many windows each, so that no point rests on a
-    handful; equal logits are never parted.
+    There are at most `bins` bins, with about equal numbers of windows, so that no point
+    rests on a handful. Equal logits stay in one bin.
 
     Returns:
         list of `Bin` by predicted probability; `measure` is the observed share.

@@ -58,7 +58,7 @@ def write(folder, tables):
     """Write predictions as every run keeps them: `predictions/<split>.parquet`.
 
     Args:
-        folder: Path, of which `predictions` is made.
+        folder: Path, in which `predictions` is made.
         tables: dict of split to predictions.
     """
     (folder / "predictions").mkdir()

@@ -3,7 +3,7 @@
 By the lemma of Neyman and Pearson no function of the data finds more signals at any
 false-alarm rate than the ratio of the likelihoods of the two ways in which windows are
 made. Here that ratio is summed over the population itself: precessing binaries, sky,
-time and distance drawn as its windows are, and weighed by what they were drawn with.
+time and distance are drawn, and weighed by the probability that they had.
 """
 
 import numpy as np

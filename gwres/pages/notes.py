@@ -102,8 +102,8 @@ def compared(tables, pairs, place):
                 ["Model", "ROC-AUC"],
                 [(model_link(name), area) for name, area in areas.items()],
             ),
-            "**Differences** First less second, on the same windows; p of there being "
-            "none (paired DeLong test)."
+            "**Differences** First less second, on the same windows; p-value of no "
+            "difference (paired DeLong test)."
             if rows
             else "",
             grid(["First", "Second", "Difference", "p"], rows),

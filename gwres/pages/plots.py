@@ -16,7 +16,7 @@ from gwres.tracking.tags import TRAIN_LOSS, VAL_AREA, VAL_LOSS
 
 DPI = 100
 WIDTH = 8.0  # inch
-# Told apart by colour-blind eyes, and by line and marker where there is no colour.
+# Colours that colour-blind eyes can tell; lines and markers differ too.
 # Source: Okabe and Ito, Color Universal Design (2008).
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 NETWORK_LOOK = {"color": BLUE, "linestyle": "-", "marker": "o"}
@@ -195,7 +195,7 @@ def calibration(table, bins=10):
 
     Args:
         table: predictions of one split, with columns label and logit.
-        bins: of about as many windows each.
+        bins: number of bins, with about equal numbers of windows.
 
     Returns:
         Figure, with 95% intervals.

@@ -14,7 +14,7 @@ from gwres.judging.metrics import SIGNIFICANCE
 from gwres.pages import gallery, plots
 
 SHOWN = 10  # rows of the tables of misses and false alarms
-PICTURED = 3  # of them that are shown as pictures
+PICTURED = 3  # rows that are shown as pictures too
 MISSES, ALARMS = "Loudest misses", "Loudest false alarms"
 
 
@@ -37,8 +37,7 @@ def write(
         history: what `plots.history` draws.
         baseline: the same windows scored by the matched filter, drawn beside.
         example: arguments of `gallery.example`.
-        lists: dict of headings, such as Cost or Parameters, to a dict each of what is
-            to be listed below them.
+        lists: dict of heading, such as Cost, to a dict of names and values to list.
         view: as `gallery.viewer` gives it: the loudest misses and false alarms are
             then shown as pictures too.
 
@@ -160,7 +159,7 @@ def show(value):
 
 
 def worst(table):
-    """The signals that should not have been missed, the noise most like a signal.
+    """The loudest signals that were missed, and the noise most like a signal.
 
     Returns:
         dict of a figure's name to (title, rows of the table, the worst first).
@@ -223,7 +222,7 @@ def _figures(table, history, baseline, example):
         if predictions.by_snr(table):
             caption = "ROC-AUC and sensitivity by network SNR, with 95% intervals."
             yield "sensitivity", caption, plots.sensitivity(table, baseline)
-    caption = "Calibration, in bins of about as many windows each."
+    caption = "Calibration, in bins of about equal numbers of windows."
     yield "calibration", caption, plots.calibration(table)
     yield "scores", "Logits of signals and of noise.", plots.scores(table)
     if history is not None:

@@ -9,7 +9,7 @@ from gwres.judging.metrics import Interval
 from gwres.pages.markdown import table as markdown_table
 from gwres.pages.report import difference
 
-# Columns by what they are called where people read them.
+# Headings of columns in the tables that people read.
 HEADINGS = {
     "parameters": "parameters",
     "core_seconds": "core-s",
@@ -59,7 +59,7 @@ def varied(recipes):
         recipes: dict of name to `Recipe`.
 
     Returns:
-        dict of name to dict of depth, front end and whatever else varies but the seed.
+        dict of name to dict of depth, front end and all else that varies but the seed.
     """
     flats = {name: recipe.flat() for name, recipe in recipes.items()}
     keys = {"model.depth": "depth", "frontend": "frontend"}
@@ -185,7 +185,7 @@ def _text(value, name):
 
 
 def brief(table, place=None):
-    """A table as an experiment's page shows it: without what nobody asks for first.
+    """A table as an experiment's page shows it, without its lesser columns.
 
     Args:
         table: as `table` gives it.

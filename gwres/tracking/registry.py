@@ -197,7 +197,7 @@ def files(uri):
 
 
 def identity(uri):
-    """An id that a model has and no other, whatever it is registered as."""
+    """The id of a logged model, which no other has under any name."""
     return mlflow.models.get_model_info(uri).model_uuid
 
 
@@ -262,7 +262,7 @@ def _card(member):
 
 
 def describe(version, model, text):
-    """Describe a version and its registered model, where nobody has yet.
+    """Describe a version and its registered model, unless they are described already.
 
     Args:
         version: a `Version`.
@@ -283,7 +283,7 @@ def join(members, stack, named):
 
     Args:
         members: list of `Member`, registered.
-        stack: a `Stack` of them.
+        stack: the `Stack` of the members.
         named: dict of tags of the new version.
 
     Returns:

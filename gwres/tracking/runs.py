@@ -81,7 +81,7 @@ class Member:
 
     @property
     def kind(self):
-        """Depth and front end, of which the best run is taken: resnet34-waveform."""
+        """Depth and front end, whose best run a promotion takes: resnet34-waveform."""
         depth, frontend = (self.run.tags[tag] for tag in (names.DEPTH, names.FRONTEND))
         return f"resnet{depth}-{frontend}"
 

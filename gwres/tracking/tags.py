@@ -110,14 +110,14 @@ METRICS = {
     "matched_filter/roc_auc": "ROC-AUC of the matched filter on the same windows; its "
     "ends and SNR bins as above",
     GATE_DIFFERENCE: "candidate less champion in ROC-AUC on the split gate",
-    GATE_P: "two-sided p-value of there being none",
+    GATE_P: "two-sided p-value of no difference",
     "difference/<first> less <second>": "difference in ROC-AUC of two models",
-    "difference_p/<first> less <second>": "two-sided p-value of there being none",
+    "difference_p/<first> less <second>": "two-sided p-value of no difference",
     "roc_auc/<name>": "ROC-AUC of a row of an experiment's table",
     "<name>/roc_auc": "the same, of an experiment that measures",
     "<name>/difference": "a difference that an experiment measures",
     SCORED: "windows of a submission",
-    BAD: "those of them that could not be read",
+    BAD: "windows of a submission that could not be read",
 }
 
 # Prefixes of parameters. MLflow logs those of `mlflow run` as raw text under their

@@ -11,7 +11,7 @@ from gwres.models.resnet import DEPTHS, ResNet
 
 # Settings that `command` always gives, and what the entry points call them.
 NAMED = {"depth": "depth", "frontend": "frontend", "source": "data"}
-LOUD = 3.0  # how much louder signals are at first, where they are louder
+LOUD = 3.0  # factor on the signals at first, for front ends that need it
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -29,7 +29,7 @@ class Fit:
         patience: validations without a better ROC-AUC before training stops.
         precision: "float32", "mixed_bfloat16", or "auto", which takes bfloat16 where
             the processor computes in it.
-        seed: of the weights and of everything drawn.
+        seed: of the weights and of all random draws.
         init: where to take first weights from: a run id, or the path of a `.keras`
             file of the same network; "" starts afresh.
     """

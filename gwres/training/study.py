@@ -176,11 +176,12 @@ def tune(recipe, corpus, study, trials, record, weights=None):
 
     Args:
         recipe: a `Recipe`.
-        corpus: a `Corpus`, of which training and validation rows are seen.
+        corpus: a `Corpus`; only its training and validation rows are used.
         study: as `begin` gives it. What it holds already counts, whoever ran it.
         trials: how many finished trials it should hold.
-        record: called with (trial number, recipe, settings); a context manager whose
-            value is called with each epoch's row, and whose `state` is set at the end.
+        record: called with (trial number, recipe, settings), gives a context manager;
+            its value is called with each epoch's row, and its `state` is set to pruned
+            where the trial is.
         weights: as for `fit.fit`.
 
     Returns:
