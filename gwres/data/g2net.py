@@ -13,6 +13,7 @@ from gwres.data.split import split
 from gwres.errors import InputError
 from gwres.strain import check
 
+logger = logging.getLogger(__name__)
 LABELS = "training_labels.csv"
 SUBMISSION = "sample_submission.csv"
 SHOWN = 5  # ids named in a message
@@ -43,8 +44,14 @@ class Folder:
 
 
 def locate(part, name):
-    """Where the window of that id lies below train/ or test/."""
-    return Path(part) / name[0] / name[1] / name[2] / f"{name}.npy"
+    """Where the window of that id lies below train/ or test/.
+
+    In the folders of its first three characters, as the competition has it; or in
+    train/ or test/ itself, as some unpack it.
+    """
+    flat = Path(part) / f"{name}.npy"
+    nested = Path(part) / name[0] / name[1] / name[2] / flat.name
+    return flat if flat.is_file() and not nested.is_file() else nested
 
 
 def read(path):
@@ -95,6 +102,8 @@ def labels(root):
         )
     table = _listed(root, LABELS)
     path = root / LABELS
+    # As pandas writes them after a merge.
+    table["target"] = table["target"].replace({"1.0": "1", "0.0": "0"})
     bad = table[~table["target"].isin(["0", "1"])]
     if len(bad):
         raise InputError(
@@ -155,17 +164,21 @@ def _listed(root, name):
 
 
 def scan(part):
-    """Files below train/ or test/.
+    """Files below train/ or test/; hidden ones, as macOS adds them, are left out.
 
     Returns:
         DataFrame of columns id, size [bytes], mtime [ns].
     """
-    rows = []
+    rows, hidden = [], 0
     for folder, _, names in os.walk(part):
         for name in names:
-            if name.endswith(".npy"):
+            if name.startswith("."):
+                hidden += 1
+            elif name.endswith(".npy"):
                 status = os.stat(os.path.join(folder, name))
                 rows.append((name[:-4], status.st_size, status.st_mtime_ns))
+    if hidden:
+        logger.warning("%s: %d hidden files left out", part, hidden)
     return pd.DataFrame(rows, columns=["id", "size", "mtime"])
 
 
@@ -200,7 +213,7 @@ def folder(root, strict=True):
         text = f"{root}: " + "; ".join(problems)
         if strict:
             raise InputError(f"{text} (strict=false goes on without them)")
-        logging.getLogger(__name__).warning("%s: left out", text)
+        logger.warning("%s: left out", text)
     kept = matched[matched["_merge"] == "both"].drop(columns="_merge")
     kept = kept.sort_values("id", ignore_index=True)
     kept = kept.astype({"label": int, "size": int, "mtime": int})

@@ -1,7 +1,9 @@
 """A recipe: everything that decides what a training run does."""
 
+import re
 import shlex
 from dataclasses import asdict, dataclass, field, fields, replace
+from decimal import Decimal
 
 from gwres.data.corpus import SIMULATED, Data
 from gwres.data.pipeline import Live
@@ -179,6 +181,11 @@ def parse(name, kind, value):
         if value.lower() in ("true", "false"):
             return value.lower() == "true"
         raise InputError(f"{name} must be true or false; received {value}")
+    if kind is int and re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value):
+        # 1e5 is a whole number, 1.5e0 is none; 34.0 looks like a mistake.
+        whole = Decimal(value)
+        if whole == whole.to_integral_value():
+            return int(whole)
     try:
         return kind(value)
     except ValueError:

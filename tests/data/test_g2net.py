@@ -68,7 +68,7 @@ def test_ids_without_files_and_files_without_ids_are_counted_and_listed(copy, ca
     ("change", "message"),
     [
         (lambda t: t.assign(target="2"), "labels must be 0 or 1; received '2'"),
-        (lambda t: t.assign(target="1.0"), "labels must be 0 or 1; received '1.0'"),
+        (lambda t: t.assign(target="1.5"), "labels must be 0 or 1; received '1.5'"),
         (lambda t: t.assign(target=""), "labels must be 0 or 1; received ''"),
         (lambda t: t.assign(target="1"), "expected labels 0 and 1; received only 1"),
         (lambda t: t[:0], "expected labels 0 and 1; received only no rows"),
@@ -149,3 +149,34 @@ def test_a_missing_detector_is_no_error(tmp_path, window):
     window[2] = 0
     np.save(tmp_path / "abcdef.npy", window)
     assert (g2net.read(tmp_path / "abcdef.npy") == window).all()
+
+
+def test_labels_that_pandas_made_numbers_of_are_taken(copy):
+    before = g2net.labels(copy)
+    relabel(copy, lambda table: table.assign(target=table["target"] + ".0"))
+    pd.testing.assert_frame_equal(g2net.labels(copy), before)
+
+
+def test_hidden_files_are_left_out_and_counted(copy, caplog):
+    """macOS puts ._abc.npy beside abc.npy, and .DS_Store into every folder."""
+    before = g2net.folder(copy)
+    first = files(copy)[0]
+    (first.parent / f"._{first.name}").write_bytes(b"Mac OS X")
+    (copy / "train" / ".DS_Store").write_bytes(b"Bud1")
+    pd.testing.assert_frame_equal(g2net.folder(copy).table, before.table)
+    assert "2 hidden files left out" in caplog.text
+
+
+def test_files_that_lie_flat_in_train_are_read(copy):
+    """As some unpack them; the competition's own folders go first."""
+    before = g2net.folder(copy)
+    windows = {name: before.window(name) for name in before.table["id"]}
+    for path in files(copy):
+        path.rename(copy / "train" / path.name)
+    flat = g2net.folder(copy)
+    assert list(flat.table["id"]) == list(before.table["id"])
+    for name, window in windows.items():
+        np.testing.assert_array_equal(flat.window(name), window)
+    (copy / "train" / f"{name}.npy").unlink()
+    with pytest.raises(InputError, match=rf"{name[0]}.{name[1]}.{name[2]}.{name}.npy"):
+        flat.window(name)

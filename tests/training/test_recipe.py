@@ -44,6 +44,8 @@ def test_loudness_suits_the_front_end(settings, loud):
         ({"depth": "35"}, "16, 18, 34, 50, 101, 152; received 35"),
         ({"depth": "abc"}, "depth must be a whole number; received abc"),
         ({"depth": "34.0"}, "depth must be a whole number; received 34.0"),
+        ({"samples": "1.5e0"}, "samples must be a whole number; received 1.5e0"),
+        ({"samples": "1e99"}, "samples must be from 0 to"),
         ({"frontend": "wavelet"}, "templates, waveform, spectrogram; received wavelet"),
         ({"learning_rate": "nan"}, "learning_rate must be from"),
         ({"learning_rate": "-1"}, "learning_rate must be from"),
@@ -81,3 +83,10 @@ def test_command_gives_the_same_recipe_again():
     given["source"] = given.pop("data")
     assert Recipe().vary(given) == recipe
     assert "learning_rate" not in Recipe().command
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e5", 100_000), ("2.5E+3", 2500), ("120000", 120_000)]
+)
+def test_a_whole_number_may_have_an_exponent(text, value):
+    assert Recipe().vary({"samples": text}).fit.samples == value
