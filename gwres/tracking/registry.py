@@ -93,6 +93,7 @@ def pin(model):
     Raises:
         InputError: there is no such model, or it is none that gwres logged.
     """
+    uri = model
     try:
         uri = model if model.startswith("runs:/") else _versioned(model)
         paths = _files(uri)
@@ -100,7 +101,7 @@ def pin(model):
         raise InputError(
             f"model must be registered, such as {ENSEMBLE}@{CHAMPION} or "
             f"gwres-resnet18-templates/2, or runs:/<run id>/model; received {model}: "
-            f"{error}; registered are {', '.join(registered()) or 'none'}"
+            f"{error}{_home(uri)}; registered are {', '.join(registered()) or 'none'}"
         ) from None
     if not {"classifier", "member_0"} & set(paths):
         raise InputError(
@@ -139,6 +140,22 @@ def _versioned(model):
     return f"models:/{name}/{client.get_model_version(name, number).version}"
 
 
+def _home(uri):
+    """Where a registered model's files were recorded, in words; "" if that is unknown.
+
+    MLflow keeps whole paths, so that a folder that was moved leaves its models behind.
+    """
+    client = mlflow.MlflowClient()
+    name, _, number = uri.removeprefix("models:/").partition("/")
+    try:
+        if number:
+            name = Version.of(client.get_model_version(name, number)).model_id
+        place = client.get_logged_model(name).artifact_location
+    except mlflow.MlflowException:
+        return ""
+    return f" (its files were recorded at {place})"
+
+
 def _files(uri):
     """Where within a model its networks and its stack are: artifact name to path."""
     flavors = mlflow.models.get_model_info(uri).flavors
@@ -165,10 +182,12 @@ def require_files(model_id, what):
             for item in client.list_logged_model_artifacts(model_id, folder)
         }
     except (mlflow.MlflowException, OSError) as error:
-        raise InputError(f"{what} ({uri}): its files are gone: {error}") from None
+        reason = f"{error}{_home(uri)}"
+        raise InputError(f"{what} ({uri}): its files are gone: {reason}") from None
     gone = sorted(path for path in paths.values() if path not in listed)
     if gone or not paths:
-        raise InputError(f"{what} ({uri}): its files are gone: {', '.join(gone)}")
+        reason = f"{', '.join(gone)}{_home(uri)}"
+        raise InputError(f"{what} ({uri}): its files are gone: {reason}")
 
 
 @contextmanager
@@ -189,7 +208,8 @@ def files(uri):
             local = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
             paths = {name: Path(local, path) for name, path in _files(uri).items()}
         except (mlflow.MlflowException, OSError) as error:
-            raise InputError(f"{uri} cannot be loaded: {error}") from None
+            reason = f"{error}{_home(uri)}"
+            raise InputError(f"{uri} cannot be loaded: {reason}") from None
         gone = [str(path) for path in paths.values() if not path.is_file()]
         if gone:
             raise InputError(f"{uri} cannot be loaded: {', '.join(gone)} is not there")

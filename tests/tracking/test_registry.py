@@ -1,5 +1,6 @@
 """Models by name: what a name means, whose files are there, what stores held before."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,27 @@ def test_files_that_are_gone_are_told(model_id):
             registered.load(f"models:/{model_id}")
     finally:
         aside.rename(path)
+
+
+def test_a_folder_that_was_moved_is_told_with_where_it_was(model_id):
+    """MLflow records whole paths; a link from the old place to the new mends it."""
+    mlflow.register_model(f"models:/{model_id}", "moved")
+    folder = home(model_id)
+    away = folder.with_name("away")
+    folder.rename(away)
+    place = re.escape(str(folder))
+    try:
+        with pytest.raises(
+            InputError, match=f"received moved: .*recorded at .*{place}"
+        ):
+            registry.pin("moved")
+        with pytest.raises(InputError, match=f"the model .*gone: .*recorded.*{place}"):
+            registry.require_files(model_id, "the model")
+        folder.symlink_to(away)
+        assert registry.pin("moved") == "models:/moved/1"
+        folder.unlink()
+    finally:
+        away.rename(folder)
 
 
 def test_no_code_that_was_logged_is_run(model_id, network_of_before, strain):
