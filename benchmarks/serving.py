@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -87,9 +88,12 @@ class Server:
         words = SERVERS[name].format(**named).split()
         self.url = f"http://127.0.0.1:{port}"
         self.log = tempfile.NamedTemporaryFile("w", suffix=".log", delete=False)
+        # MLflow starts uvicorn by name, which lies beside this interpreter.
+        beside = str(Path(sys.executable).parent)
+        environment = {"PATH": os.pathsep.join([beside, os.environ["PATH"]])}
         self.process = subprocess.Popen(
             [sys.executable, "-m", *words],
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
             stdout=self.log,
             stderr=self.log,
         )
@@ -101,15 +105,19 @@ class Server:
                 urllib.request.urlopen(f"{self.url}/ping", timeout=1)
                 return self
             except OSError:
+                if self.process.poll() is not None:
+                    break
                 time.sleep(0.1)
-        raise TimeoutError(f"no answer from {self.url}; see {self.log.name}")
+        self.__exit__()
+        raise RuntimeError(f"no answer from {self.url}; see {self.log.name}")
 
     def __exit__(self, *error):
         """End it and its children."""
-        parent = psutil.Process(self.process.pid)
-        for process in [*parent.children(recursive=True), parent]:
-            process.terminate()
-        self.process.wait()
+        if self.process.poll() is None:
+            parent = psutil.Process(self.process.pid)
+            for process in [*parent.children(recursive=True), parent]:
+                process.terminate()
+            self.process.wait()
         self.log.close()
 
     def memory(self):

@@ -7,6 +7,7 @@ nothing.
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -31,9 +32,11 @@ from gwres.strain import SHAPE
 class Prediction(BaseModel):
     """What the model says of one window."""
 
-    logit: float = Field(description="log odds of a signal")
-    probability: float = Field(description="of a signal, 0 to 1")
-    detectors: str = Field(description="those that were not missing: H1 L1 V1")
+    logit: float = Field(description="log odds of a signal", examples=[2.31])
+    probability: float = Field(description="of a signal, 0 to 1", examples=[0.9097])
+    detectors: str = Field(
+        description="those that were not missing", examples=["H1 L1 V1"]
+    )
 
 
 class Answer(BaseModel):
@@ -49,27 +52,42 @@ class Refusal(BaseModel):
     message: str = Field(description="what was expected and what was received")
 
 
+# Requests at work at once: while one is scored, the next is read. Those after them wait
+# outside, where one that is late is dropped before anything is done for it.
+AT_WORK = 2
+STRAIN = {
+    "type": "array",
+    "maxItems": guard.WINDOWS,
+    "description": f"strain, {SHAPE[0]} rows (H1, L1, V1) of {SHAPE[1]} samples at "
+    "2048 Hz each; a row of zeros is a missing detector",
+    "items": {
+        "type": "array",
+        "minItems": SHAPE[0],
+        "maxItems": SHAPE[0],
+        "items": {
+            "type": "array",
+            "minItems": SHAPE[1],
+            "maxItems": SHAPE[1],
+            "items": {"type": "number"},
+        },
+    },
+}
+ROW = [1.3e-21, -4.6e-22, 8.1e-22]
 BODY = {
     "required": True,
     "content": {
         JSON: {
             "schema": {
                 "type": "object",
-                "required": ["inputs"],
-                "properties": {
-                    "inputs": {
-                        "type": "array",
-                        "maxItems": guard.WINDOWS,
-                        "description": f"strain, {SHAPE[0]} rows (H1, L1, V1) of "
-                        f"{SHAPE[1]} samples at 2048 Hz each; a row of zeros is a "
-                        "missing detector",
-                        "items": {
-                            "type": "array",
-                            "items": {"type": "array", "items": {"type": "number"}},
-                        },
-                    }
-                },
-            }
+                "oneOf": [{"required": [name]} for name in guard.NAMES],
+                "properties": dict.fromkeys(guard.NAMES, STRAIN),
+            },
+            "examples": {
+                "window": {
+                    "summary": f"one window, each row cut to {len(ROW)} samples",
+                    "value": {"inputs": [[ROW, ROW[::-1], ROW]]},
+                }
+            },
         },
         PARQUET: {
             "schema": {
@@ -82,9 +100,10 @@ BODY = {
 }
 REFUSALS = {
     400: "the body cannot be read, or is no strain",
-    411: "no Content-Length",
+    411: "no Content-Length, or a body in chunks",
     413: "too many windows or bytes",
     415: "another Content-Type",
+    500: "a defect of the server; its log says more",
     504: "not done in time",
 }
 
@@ -117,11 +136,12 @@ def application(scorer, uri, timeout=60.0):
         fastapi.FastAPI, with the routes /invocations, /ping, /health, /version,
         /metrics, /docs and /openapi.json.
     """
-    metrics = _Metrics()
+    metrics, pool = _Metrics(), ThreadPoolExecutor(AT_WORK, "scoring")
     app = FastAPI(
         title="gwres",
         version=gwres.__version__,
         description=f"Evidence of black-hole mergers in strain, by {uri}.",
+        exception_handlers={Exception: _excuse},
     )
     refusals = {
         status: {"description": text, "model": Refusal}
@@ -136,19 +156,27 @@ def application(scorer, uri, timeout=60.0):
     )
     async def invocations(request: Request):
         """Score windows of strain."""
-        with metrics.waiting.track_inprogress():
-            try:
-                async with asyncio.timeout(timeout):
-                    response = await _score(request, scorer, metrics)
-            except Refused as refused:
-                response = await _refuse(request, refused)
-            except TimeoutError:
-                late = Refused(504, f"expected to be done in {timeout:g} s")
-                response = await _refuse(request, late)
-            except ClientDisconnect:
-                response = Response(status_code=400)
-        metrics.requests.labels(response.status_code).inc()
+        until = asyncio.get_running_loop().time() + timeout
+        status = 500
+        try:
+            with metrics.waiting.track_inprogress():
+                response = await _answer(request, until)
+            status = response.status_code
+        finally:
+            metrics.requests.labels(status).inc()
         return response
+
+    async def _answer(request, until):
+        try:
+            async with asyncio.timeout_at(until):
+                return await _score(request, scorer, metrics, pool)
+        except Refused as refused:
+            return await _refuse(request, refused, until)
+        except TimeoutError:
+            late = Refused(504, f"expected to be done in {timeout:g} s")
+            return await _refuse(request, late, until)
+        except ClientDisconnect:
+            return Response(status_code=400)
 
     @app.get("/ping")
     async def ping():
@@ -174,7 +202,7 @@ def application(scorer, uri, timeout=60.0):
     return app
 
 
-async def _score(request, scorer, metrics):
+async def _score(request, scorer, metrics, pool):
     """Read a request and score it, in a thread, so that others are answered too."""
     kind = guard.check_headers(request.headers)
     pieces, size = [], 0
@@ -194,21 +222,36 @@ async def _score(request, scorer, metrics):
         metrics.windows.inc(len(rows))
         return json.dumps({"predictions": rows})
 
-    return Response(await asyncio.to_thread(answer), media_type=JSON)
+    text = await asyncio.get_running_loop().run_in_executor(pool, answer)
+    return Response(text, media_type=JSON)
 
 
-async def _refuse(request, refused):
+async def _refuse(request, refused, until):
     """The answer to a request that is refused.
 
-    What still comes of its body is read and dropped: who still sends would see a broken
-    connection and no answer. Who asked first is told before anything is sent.
+    What still comes of its body is read and dropped, as long as there is time: who
+    still sends would see a broken connection and no answer. Who asked first is told
+    before anything is sent. Where a body is left unread, the connection ends.
     """
-    if request.headers.get("expect", "").lower() != "100-continue":
+    drained = request.headers.get("expect", "").lower() != "100-continue"
+    if drained:
         try:
-            async for _ in request.stream():
-                pass
+            async with asyncio.timeout_at(until):
+                async for _ in request.stream():
+                    pass
+        except TimeoutError:
+            drained = False
         except (ClientDisconnect, RuntimeError):  # it has left, or was read before
             pass
     code = "DEADLINE_EXCEEDED" if refused.status == 504 else "BAD_REQUEST"
-    text = {"error_code": code, "message": str(refused)}
-    return JSONResponse(text, refused.status)
+    headers = None if drained else {"Connection": "close"}
+    return _refusal(refused.status, code, str(refused), headers)
+
+
+async def _excuse(request, error):
+    """The answer where the server is at fault; its log has the traceback."""
+    return _refusal(500, "INTERNAL_ERROR", f"the server failed: {type(error).__name__}")
+
+
+def _refusal(status, code, message, headers=None):
+    return JSONResponse({"error_code": code, "message": message}, status, headers)

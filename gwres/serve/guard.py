@@ -14,6 +14,10 @@ BYTES = 128 * 2**20
 JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 NAMES = ("inputs", "instances")  # of the array in JSON, as MLflow's server has them
 LENGTH = SHAPE[0] * SHAPE[1]  # numbers of a window
+NUMBERS = WINDOWS * LENGTH  # in a request
+# What a window may be in Parquet: any list of either float.
+LISTS = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+FLOATS = pa.float32(), pa.float64()
 
 
 class Refused(Exception):
@@ -39,8 +43,8 @@ def check_headers(headers):
         The content type, `JSON` or `PARQUET`.
 
     Raises:
-        Refused: another content type (415), no length (411), a length that is no
-            number (400) or above `BYTES` (413).
+        Refused: another content type (415), no length or one that need not be kept to
+            (411), a length that is no number (400) or above `BYTES` (413).
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, PARQUET):
@@ -51,6 +55,13 @@ def check_headers(headers):
     length = headers.get("content-length")
     if length is None:
         raise Refused(411, "expected a header Content-Length; received none")
+    # A body in chunks may be longer than it says.
+    if "transfer-encoding" in headers:
+        raise Refused(
+            411,
+            "expected a header Content-Length alone; received Transfer-Encoding: "
+            f"{headers['transfer-encoding']:.40}",
+        )
     if not length.isdecimal():
         raise Refused(
             400, f"expected a whole number as Content-Length; received {length}"
@@ -88,6 +99,9 @@ def windows(body, kind):
 
 def from_array(body):
     """Windows from JSON: {"inputs": [window, …]}."""
+    # Counted before they are read: a short list in text is a large one in memory.
+    if body.count(b",") > NUMBERS:
+        raise Refused(413, f"expected at most {NUMBERS:,} numbers; received more")
     try:
         table = from_json(body)
     except ValueError as error:
@@ -113,9 +127,10 @@ def from_array(body):
 
 
 def _stranger(value):
-    """The first value within lists that is no number."""
+    """The first value within lists that is no number of 64 bits."""
     if not isinstance(value, list):
-        return None if type(value) in (int, float) else value
+        fits = type(value) is float or type(value) is int and abs(value) < 2**63
+        return None if fits else value
     inner = (_stranger(one) for one in value)
     return next((one for one in inner if one is not None), None)
 
@@ -124,39 +139,45 @@ def from_parquet(body):
     """Windows from Parquet, one column of flat lists of 12,288 numbers, not copied."""
     try:
         file = pq.ParquetFile(pa.BufferReader(body))
-        # What it holds is counted before it is unfolded: equal windows compress well.
-        _check_count(file.metadata.num_rows)
+        _check_layout(file)
         # One thread, for the cores are at work on the batch before.
         table = file.read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Refused(400, f"expected Parquet; it cannot be read: {error}") from None
-    if table.num_columns != 1 or not table.num_rows:
+    column = table.column(0).combine_chunks()
+    flat = column.flatten()
+    same = pc.all(pc.equal(pc.list_value_length(column), LENGTH)).as_py()
+    if column.null_count or flat.null_count or not same:
+        raise _unlike(f"{column.type} of other lengths or with gaps")
+    return flat.to_numpy().reshape(-1, *SHAPE)
+
+
+def _check_layout(file):
+    """Refuse Parquet by what it says of itself, before it is unfolded.
+
+    Equal windows compress well. How long a list is shows only when it is unfolded:
+    pyarrow ends the process where a broken file is asked for a column's description.
+    """
+    held = file.metadata
+    _check_count(held.num_rows)
+    if held.num_columns != 1 or not held.num_rows:
         raise Refused(
             400,
             "expected Parquet of one column and at least one row; received "
-            f"{table.num_columns} columns and {table.num_rows} rows",
+            f"{held.num_columns} columns and {held.num_rows} rows",
         )
-    column = table.column(0).combine_chunks()
-    flat = _flat(column)
-    if flat is None:
-        raise Refused(
-            400,
-            f"expected flat lists of {LENGTH:,} numbers, float or double, without "
-            f"gaps; received {column.type}",
-        )
-    return flat.reshape(-1, *SHAPE)
+    kind = file.schema_arrow.field(0).type
+    if not any(is_list(kind) for is_list in LISTS) or kind.value_type not in FLOATS:
+        raise _unlike(kind)
 
 
-def _flat(column):
-    """The numbers of a column of flat lists of a window each; None if it is not one."""
-    kind = column.type
-    if not (pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)):
-        return None
-    if kind.value_type not in (pa.float32(), pa.float64()) or column.null_count:
-        return None
-    flat = column.flatten()
-    same = pc.all(pc.equal(pc.list_value_length(column), LENGTH)).as_py()
-    return None if flat.null_count or not same else flat.to_numpy()
+def _unlike(received):
+    """The refusal of Parquet that holds no windows."""
+    return Refused(
+        400,
+        f"expected flat lists of {LENGTH:,} numbers, float or double, without gaps; "
+        f"received {received}",
+    )
 
 
 def _check_count(count):

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-import fastapi
 import numpy as np
 import pytest
 import uvicorn
@@ -21,26 +21,32 @@ import uvicorn
 import gwres
 from gwres.errors import InputError
 from gwres.serve import client, guard
-from gwres.serve.app import application
+from gwres.serve.app import AT_WORK, application
 from gwres.strain import check_all
-from tests.contract import fresh
 
 STRAIN = np.random.default_rng(0).normal(scale=1e-21, size=(2, 3, 4096))
-SLOW, URI = 7e-21, "models:/net/1"
+SLOW, BROKEN, URI = 7e-21, 8e-21, "models:/net/1"
 
 
 class Scorer:
-    """Answers each window's first sample; `SLOW` windows wait until they are let go."""
+    """Answers each window's first sample.
+
+    Windows that begin with `SLOW` wait until they are let go; `BROKEN` ones raise.
+    """
 
     def __init__(self):
-        self.go = threading.Event()
+        self.go, self.begun = threading.Event(), []
 
     def rows(self, windows):
         if windows.ndim != 3 or windows.shape[1:] != (3, 4096):
             raise InputError(f"expected strain (n, 3, 4096), received {windows.shape}")
         check_all(windows)
-        if abs(windows[0, 0, 0] / SLOW - 1) < 1e-3:
+        first = windows[0, 0, 0]
+        self.begun.append(first)
+        if first == SLOW:
             self.go.wait(60)
+        if first == BROKEN:
+            raise RuntimeError("no cores left")
         return [
             {"logit": float(one[0, 0]), "probability": 0.5, "detectors": "H1"}
             for one in windows
@@ -93,6 +99,13 @@ def ask(address):
     return partial(send, address)
 
 
+def beginning(value):
+    """A window whose first sample is the value."""
+    window = ONE.copy()
+    window[0, 0, 0] = value
+    return window
+
+
 def as_json(windows):
     return json.dumps({"inputs": np.asarray(windows).tolist()}).encode()
 
@@ -127,6 +140,7 @@ REFUSED = [
     (400, "(3, 4096)", as_json(ONE[0]), guard.JSON),
     (400, "'a'", as_json([[["a"] * 4096] * 3]), guard.JSON),
     (400, "expected numbers", as_json(ONE.astype(str)), guard.JSON),
+    (400, "unequal length", as_json(ONE)[:-4] + b", 0]]]}", guard.JSON),
     (400, "window 0: expected finite strain", as_json(NAN), guard.JSON),
     (400, "window 0: expected finite strain", client.parquet(NAN), guard.PARQUET),
     (400, "zeros in all detectors", as_json(ONE * 0), guard.JSON),
@@ -158,6 +172,27 @@ def test_too_large_a_body_is_read_to_its_end_before_it_is_refused(address):
         client.ask(more, client.PARQUET, url)
 
 
+def everything(connection):
+    """All bytes of a connection, until the other side ends it."""
+    return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+@pytest.mark.parametrize(("length", "status"), [(1000, 504), (999_999_999, 413)])
+def test_who_stops_sending_is_answered_in_time(length, status):
+    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: {guard.JSON}\r\n"
+    with (
+        served(timeout=0.3) as (address, _),
+        socket.create_connection(address, timeout=20) as connection,
+    ):
+        connection.sendall(f"{head}Content-Length: {length}\r\n\r\n{{".encode())
+        answer = everything(connection)
+        assert f" {status} ".encode() in answer.splitlines()[0]
+        assert b"\r\nconnection: close\r\n" in answer
+        _, text = send(address, path="/metrics", method="GET")
+        assert f'gwres_requests_total{{status="{status}"}} 1.0' in text
+        assert "gwres_requests_in_flight 0.0" in text
+
+
 def test_who_asks_first_is_told_before_anything_is_sent(address):
     head = (
         "POST /invocations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
@@ -165,7 +200,7 @@ def test_who_asks_first_is_told_before_anything_is_sent(address):
     )
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(head.encode())
-        assert b" 413 " in connection.recv(4096).splitlines()[0]
+        assert b" 413 " in everything(connection).splitlines()[0]
 
 
 def test_a_body_without_a_length_is_refused(address):
@@ -177,6 +212,25 @@ def test_a_body_without_a_length_is_refused(address):
     connection.close()
 
 
+def test_a_body_longer_than_it_says_is_refused(address):
+    """In chunks, it would be read to its end whatever its length was said to be."""
+    body = as_json(ONE)
+    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: {guard.JSON}\r\n"
+    head += "Content-Length: 5\r\n"
+    chunked = (
+        f"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n{len(body):x}\r\n"
+    )
+    # Without chunks, what is over is another request, which is none.
+    for sent, statuses in (
+        (chunked.encode() + body + b"\r\n0\r\n\r\n", [b"411"]),
+        (b"\r\n{}   and more\r\n\r\n", [b"400", b"400"]),
+    ):
+        with socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(head.encode() + sent)
+            answers = everything(connection)
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == statuses
+
+
 def test_who_leaves_in_the_middle_harms_nobody(address, ask):
     head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: {guard.JSON}\r\n"
     with socket.create_connection(address) as connection:
@@ -185,8 +239,7 @@ def test_who_leaves_in_the_middle_harms_nobody(address, ask):
 
 
 def test_others_are_answered_while_a_request_is_scored(server, ask):
-    slow, answers = ONE.copy(), []
-    slow[0, 0, 0] = SLOW
+    slow, answers = beginning(SLOW), []
     waiting = threading.Thread(
         target=lambda: answers.append(ask(as_json(slow), content_type=guard.JSON))
     )
@@ -207,13 +260,24 @@ def test_others_are_answered_while_a_request_is_scored(server, ask):
 
 
 def test_a_request_that_takes_too_long_is_given_up():
-    slow = ONE.copy()
-    slow[0, 0, 0] = SLOW
-    with served(timeout=0.3) as (address, _):
-        status, text = send(address, as_json(slow), content_type=guard.JSON)
-    refusal = json.loads(text)
-    assert status == 504 and "in 0.3 s" in refusal["message"]
-    assert refusal["error_code"] == "DEADLINE_EXCEEDED"
+    slow = as_json(beginning(SLOW))
+    with served(timeout=0.3) as (address, scorer), ThreadPoolExecutor(5) as pool:
+        ask = partial(send, address, content_type=guard.JSON)
+        answers = list(pool.map(ask, [slow] * 5))
+        scorer.go.set()
+        assert ask(as_json(ONE))[0] == 200
+    for status, text in answers:
+        refusal = json.loads(text)
+        assert status == 504 and "in 0.3 s" in refusal["message"]
+        assert refusal["error_code"] == "DEADLINE_EXCEEDED"
+    assert scorer.begun.count(SLOW) <= AT_WORK, "who is late is not scored"
+
+
+def test_a_defect_is_answered_and_counted(ask):
+    status, text = ask(as_json(beginning(BROKEN)), content_type=guard.JSON)
+    assert (status, json.loads(text)["error_code"]) == (500, "INTERNAL_ERROR")
+    assert 'total{status="500"} 1.0' in ask(path="/metrics", method="GET")[1]
+    assert ask(as_json(ONE), content_type=guard.JSON)[0] == 200, "it goes on"
 
 
 def test_it_says_what_it_is(ask):
@@ -249,26 +313,10 @@ def test_the_openapi_page_tells_bodies_answers_and_refusals(ask):
     route = json.loads(text)["paths"]["/invocations"]["post"]
     assert status == 200
     assert set(route["requestBody"]["content"]) == {guard.JSON, guard.PARQUET}
-    assert {"200", "400", "411", "413", "415", "504"} <= set(route["responses"])
-
-
-UNTOUCHED = """
-import fastapi
-before = fastapi.FastAPI
-import mlflow.pyfunc.scoring_server as server
-import mlflow.pyfunc.scoring_server.app
-parser = server.infer_and_parse_data
-import gwres.serve.model, gwres.serve.app
-import gwres.tracking.registry
-print(fastapi.FastAPI is before, server.infer_and_parse_data is parser)
-"""
-
-
-def test_nothing_of_others_is_replaced():
-    # Imported before a model is loaded, MLflow's application wants one by its name.
-    code = UNTOUCHED.replace("import mlflow.pyfunc.scoring_server.app\n", "")
-    assert fresh(code).stdout.split() == ["True", "True"]
-    assert fastapi.FastAPI.__module__ == "fastapi.applications"
+    statuses = {"200", "400", "411", "413", "415", "500", "504"}
+    assert statuses <= set(route["responses"])
+    strain = route["requestBody"]["content"][guard.JSON]["schema"]["properties"]
+    assert set(strain) == set(guard.NAMES)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

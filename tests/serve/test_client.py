@@ -42,20 +42,20 @@ def server():
         def log_message(self, *arguments):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        thread = threading.Thread(target=found.serve_forever)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{found.server_port}", received, answers
-        found.shutdown()
+        yield f"http://127.0.0.1:{listening.server_port}", received, answers
+        listening.shutdown()
         thread.join()
 
 
 def test_windows_are_sent_in_batches_and_come_back_in_their_order(server):
     url, received, _ = server
-    found = client.score(WINDOWS, url, batch=2)
+    scored = client.score(WINDOWS, url, batch=2)
     sent = WINDOWS.astype(np.float32)
-    assert found["logit"].tolist() == sent[:, 0, 0].tolist()
-    assert found.index.tolist() == [0, 1, 2, 3, 4]
+    assert scored["logit"].tolist() == sent[:, 0, 0].tolist()
+    assert scored.index.tolist() == [0, 1, 2, 3, 4]
     assert {(path, kind) for path, kind, _ in received} == {
         ("/invocations", client.PARQUET)
     }

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gwres.serve import client, guard
+from tests.contract import fresh
 
 STRAIN = np.random.default_rng(0).normal(scale=1e-21, size=(2, 3, 4096))
 FLAT = STRAIN.reshape(2, -1)
@@ -33,6 +34,7 @@ HEADERS = {"content-type": "application/json", "content-length": "10"}
             "at most 134,217,728",
         ),
         (HEADERS | {"content-length": "many"}, 400, "received many"),
+        (HEADERS | {"transfer-encoding": "chunked"}, 411, "Transfer-Encoding: chunked"),
     ],
 )
 def test_a_request_is_judged_by_its_headers(headers, status, message):
@@ -72,7 +74,12 @@ def test_json_holds_windows_under_mlflows_names(name):
         (b'{"inputs": [1], "instances": [1]}', "received 'inputs, instances'"),
         (b'{"inputs":' + b"[" * 100_000, "cannot be read: recursion"),
         (b'{"inputs": [[1, 2], [1]]}', "lists of unequal length"),
+        (b'{"inputs": ' + b"[" * 70 + b"1" + b"]" * 70 + b"}", "expected windows"),
         (b'{"inputs": [[[1e-21, 2, null, 3]]]}', "expected numbers; received"),
+        (
+            b'{"inputs": [[[1, 9999999999999999999999]]]}',
+            "received 9999999999999999999",
+        ),
         (b'{"inputs": [[["1e-21"]]]}', "expected numbers; received '1e-21'"),
         (b'{"inputs": [[[1e-21, "nan"]]]}', "expected numbers; received 'nan'"),
         (b'{"inputs": [[[true, false]]]}', "expected numbers; received True"),
@@ -94,11 +101,26 @@ def test_json_is_refused_by_its_count_however_short_it_is():
     assert error.value.status == 413
 
 
+def test_json_of_too_many_numbers_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(guard, "NUMBERS", 6)
+    fits, over = (json.dumps({"inputs": [[0] * n]}).encode() for n in (6, 8))
+    assert guard.windows(fits, guard.JSON).shape == (1, 6)
+    monkeypatch.setattr(guard, "from_json", None)
+    with pytest.raises(guard.Refused, match="at most 6 numbers") as refused:
+        guard.windows(over, guard.JSON)
+    assert refused.value.status == 413
+
+
 def written(table, **options):
     """A table as the bytes of a Parquet file."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, **options)
     return buffer.getvalue()
+
+
+def large(rows):
+    """Rows as lists whose places are counted in 64 bits, as Polars writes them."""
+    return pa.array(list(rows), pa.large_list(pa.from_numpy_dtype(rows.dtype)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -109,6 +131,7 @@ def test_parquet_of_any_writer_is_read(dtype):
     for table, expected in (
         (pa.Table.from_pandas(pd.DataFrame({"x": list(rows)})), STRAIN.astype(dtype)),
         (pa.table({"x": pa.array(list(rows))}), STRAIN.astype(dtype)),
+        (pa.table({"x": large(rows)}), STRAIN.astype(dtype)),
         (own, STRAIN.astype(np.float32)),
     ):
         for options in {}, {"row_group_size": 1}, {"compression": "zstd"}:
@@ -121,6 +144,7 @@ def test_parquet_of_any_writer_is_read(dtype):
     "rows",
     [
         [FLAT[0], FLAT[1, :-1]],
+        [FLAT.ravel()],
         [FLAT[0], None],
         [[None, *FLAT[0, 1:]]],
         [FLAT[0].astype(str)],
@@ -152,6 +176,50 @@ def test_parquet_is_refused_by_its_count_before_it_is_unfolded():
     with pytest.raises(guard.Refused, match="at most 1,024 .*received 1,025") as error:
         guard.windows(body, guard.PARQUET)
     assert error.value.status == 413
-    with pytest.raises(guard.Refused, match="expected Parquet; it cannot") as error:
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"strain": pa.array([["1e-21" * 1000] * FLAT[0].size])},
+        dict.fromkeys("ab", pa.array([FLAT[0] * 0])),
+    ],
+)
+def test_parquet_is_refused_by_its_layout_before_it_is_unfolded(columns, monkeypatch):
+    """What holds no windows takes no memory."""
+    body = written(pa.table(columns), compression="zstd")
+    monkeypatch.delattr(pq.ParquetFile, "read")
+    with pytest.raises(guard.Refused, match="expected .*; received") as refused:
+        guard.windows(body, guard.PARQUET)
+    assert refused.value.status == 400
+
+
+def test_broken_parquet_is_refused():
+    with pytest.raises(guard.Refused, match="expected Parquet; it cannot") as refused:
         guard.windows(client.parquet(STRAIN)[:-9], guard.PARQUET)
-    assert error.value.status == 400
+    assert refused.value.status == 400
+
+
+DAMAGED = """
+import numpy as np
+import pandas as pd
+from gwres.serve import guard
+# With the statistics that the client leaves out.
+body = pd.DataFrame({"strain": list(np.ones((2, 12288)))}).to_parquet()
+footer = 8 + int.from_bytes(body[-8:-4], "little")
+rng, refused = np.random.default_rng(0), 0
+for _ in range(2000):
+    damaged = bytearray(body)
+    for place in rng.integers(len(body) - footer, len(body), 2):
+        damaged[place] = rng.integers(256)
+    try:
+        guard.windows(bytes(damaged), guard.PARQUET)
+    except guard.Refused:
+        refused += 1
+print(refused)
+"""
+
+
+def test_a_damaged_footer_is_refused_and_ends_no_process():
+    """Some of pyarrow's calls abort at one, which no `except` stops."""
+    assert int(fresh(DAMAGED).stdout) > 200

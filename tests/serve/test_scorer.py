@@ -9,7 +9,7 @@ from gwres.models.resnet import ResNet
 from gwres.models.stack import Stack
 from gwres.serve.scorer import Scorer
 from gwres.simulate.noise import noise
-from tests.contract import awake, fresh
+from tests.contract import ROOT, awake, fresh
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,39 @@ def test_what_is_no_strain_is_refused(files, strain, change, message):
     score = Scorer({"classifier": files["member_0"]})
     with pytest.raises(InputError, match=message):
         score.rows(change(strain[:1]))
+
+
+UNTOUCHED = """
+import os, sys
+import fastapi, starlette.applications, mlflow.pyfunc, numpy
+from mlflow.pyfunc import scoring_server
+modules = fastapi, fastapi.applications, starlette.applications, scoring_server
+before = [dict(vars(module)) for module in modules]
+script, classifier, folder = sys.argv[1:]
+artifacts = {"classifier": classifier}
+mlflow.pyfunc.save_model(
+    folder, python_model=script, artifacts=artifacts, pip_requirements=[]
+)
+# As `mlflow models serve` does: the server's module is there while the model is loaded.
+os.environ[scoring_server._SERVER_MODEL_PATH] = folder
+import mlflow.pyfunc.scoring_server.app as server
+import gwres.serve.app
+print([
+    name
+    for module, old in zip(modules, before)
+    for name, value in old.items()
+    if vars(module)[name] is not value
+])
+print(type(server.app) is before[0]["FastAPI"])
+strain = numpy.random.default_rng(0).normal(0, 1e-21, (2, 3, 4096))
+print(len(scoring_server.load_model_with_mlflow_config(folder).predict(strain)))
+"""
+
+
+def test_mlflow_serves_the_model_and_nothing_of_it_is_replaced(files, tmp_path):
+    script = ROOT / "gwres" / "serve" / "model.py"
+    done = fresh(UNTOUCHED, script, files["member_0"], tmp_path / "model")
+    assert done.stdout.split() == ["[]", "True", "2"]
 
 
 NEEDED = """
