@@ -1,4 +1,4 @@
-"""Keyed folders of things that are expensive to make; never half-written."""
+"""Cache folders of expensive results, keyed by their inputs; never half-written."""
 
 import hashlib
 import json
@@ -16,21 +16,21 @@ from gwres.errors import InputError
 
 
 def root():
-    """Where caches lie: $GWRES_CACHE, or gwres/ in the user's cache folder."""
+    """The folder of all caches: $GWRES_CACHE, or gwres/ in the user's cache folder."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("GWRES_CACHE") or Path(user) / "gwres")
 
 
 def digest(made_from):
-    """A short name for a JSON-able description: the same text, the same name."""
+    """A hash of a JSON-able description, 16 hexadecimal digits."""
     text = json.dumps(made_from, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def lock(kind, made_from):
-    """A lock, shared by all processes of the user, for what a description stands for.
+    """A file lock for a kind and a description, shared by all processes of the user.
 
-    It lies with the caches, so that nothing is left beside what it guards.
+    Its file lies with the caches, because a lock file stays behind after use.
 
     Returns:
         FileLock, not acquired.
@@ -53,7 +53,7 @@ def replacing(path):
         yield scratch / path.name
         os.replace(scratch / path.name, path)
     except OSError as error:
-        # A full disk is told without the name of what did not fit.
+        # The system's error for a full disk names no file.
         error.filename = error.filename or str(path)
         raise
     finally:
@@ -61,15 +61,14 @@ def replacing(path):
 
 
 def begin_array(file, dtype, shape):
-    """Write the head of a .npy file, whose rows are then written as they come.
+    """Write the header of a .npy file, to which the caller appends the rows.
 
-    Front to back, not through a memory map, so that a full disk is an error and not a
-    crash.
+    Through a memory map a full disk would be a crash; this way it is an error.
 
     Args:
-        file: open for binary writing.
-        dtype: of the rows to come.
-        shape: of the whole array.
+        file: a file that is open for binary writing.
+        dtype: dtype of the array.
+        shape: shape of the whole array.
     """
     descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
     header = {"descr": descr, "fortran_order": False, "shape": shape}
@@ -77,35 +76,35 @@ def begin_array(file, dtype, shape):
 
 
 def folder(kind, made_from, make):
-    """The cached folder for `made_from`, made now if there is none.
+    """The cached folder for `made_from`, filled now if there is none.
 
     Two processes that want the same folder at once make it once: the second waits.
 
     Args:
-        kind: the sort of thing, the folder above it.
-        made_from: JSON-able description of all that went into it; its digest is the
-            key, and it is kept inside as `made_from.json`.
-        make: called with an empty folder to fill.
+        kind: name of the parent folder, such as "bank".
+        made_from: JSON-able description of all inputs; its digest names the folder,
+            which keeps it as `made_from.json`.
+        make: function that fills the empty folder it is given.
 
     Returns:
         Path of the complete folder.
 
     Raises:
-        RuntimeError: called by a script without a guard; see below.
+        RuntimeError: a script without an `if __name__ == "__main__"` guard calls this.
     """
     path = root() / kind / digest(made_from)
     if path.is_dir():
         return path
-    # A spawned process imports the program's script anew; unguarded, it comes here
-    # again and would wait for its own parent's lock.
+    # A spawned process imports the program's script anew. Without a guard it calls this
+    # again, and would wait for its parent's lock forever.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError('put the script\'s work under if __name__ == "__main__":')
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not path.is_dir():
-            # What a killed process left: its lock is gone, its scratch is not.
-            for left in path.parent.glob(f".{path.name}-*"):
-                shutil.rmtree(left, ignore_errors=True)
+            # A killed process frees its lock, but leaves its scratch folder.
+            for leftover in path.parent.glob(f".{path.name}-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
             with replacing(path) as scratch:
                 scratch.mkdir()
                 make(scratch)
@@ -115,16 +114,16 @@ def folder(kind, made_from, make):
 
 @contextmanager
 def workplace(made_from):
-    """A folder for checkpoints that one process at a time works in.
+    """A folder for checkpoints, used by one process at a time.
 
-    The same description finds the same folder again after a kill. Where a live process
-    holds it, as when one command runs twice at once, the next free one is taken.
+    After a kill, the same description gives the same folder again. If another process
+    is using it, because one command runs twice at once, the next free one is taken.
 
     Args:
         made_from: JSON-able description of the work.
 
     Yields:
-        Path. It is removed when all goes well, and kept for another try when not.
+        Path of the folder, which is removed on success and kept after an error.
     """
     base = root() / "training" / digest(made_from)
     for slot in range(1000):

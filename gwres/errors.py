@@ -1,4 +1,4 @@
-"""The one error that a user can mend, and the checks that raise it."""
+"""The one error that a user can fix, and the checks that raise it."""
 
 
 class InputError(ValueError):
@@ -10,13 +10,13 @@ class InputError(ValueError):
 
 
 def within(name, value, low, high):
-    """Raise `InputError` unless low <= value <= high, which NaN never is."""
+    """Raise `InputError` unless low <= value <= high; NaN raises too."""
     if not low <= value <= high:
         raise InputError(f"{name} must be from {low:g} to {high:g}; received {value}")
 
 
 def among(name, value, known):
-    """Raise `InputError` unless the value is one of those known."""
+    """Raise `InputError` unless the value is in `known`."""
     if value not in known:
         listed = ", ".join(map(str, known))
         raise InputError(f"{name} must be one of {listed}; received {value}")

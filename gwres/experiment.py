@@ -1,9 +1,9 @@
-"""Experiments: short files that name the runs which answer a question.
+"""Experiments: short files, each with a question and the code that answers it.
 
-A file of `FOLDER` begins with its question, and has one of two functions:
+A file in `FOLDER` begins with its question, and has one of two functions:
 `runs(smoke=False)`, a dict of names to `PlannedRun`, which are trained and compared; or
 `measure(smoke=False)`, which does its own measuring and returns a `Measured`.
-`smoke` shrinks it to seconds, to see that it runs.
+With `smoke` an experiment takes seconds, to test that it works.
 """
 
 import ast
@@ -34,25 +34,25 @@ SMOKE = {
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of an experiment, before it is run.
+    """One run of an experiment, before it is started.
 
     Args:
         recipe: a `Recipe`.
-        trials: finished trials that its study should hold; 0 does not tune.
+        trials: number of finished trials that its study should have; 0: no tuning.
     """
 
     recipe: Recipe
     trials: int = 0
 
     def digest(self, split_hash):
-        """What the run is made from; equal digests, equal runs but for chance."""
+        """A hash of all settings: runs with equal digests differ only by chance."""
         made_from = {"recipe": self.recipe.flat(), "trials": self.trials}
         return cache.digest(made_from | {"split": split_hash})
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The result of an experiment that has no members.
+    """The result of an experiment with `measure`.
 
     Args:
         table: DataFrame, the result.
@@ -66,7 +66,7 @@ class Measured:
 
 
 def names():
-    """The experiments there are, by the functions that their files define."""
+    """Names of the experiments: files in `FOLDER` with a function of `KINDS`."""
     stems = []
     for path in sorted(FOLDER.glob("*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
@@ -77,30 +77,30 @@ def names():
 
 
 def question(name):
-    """What an experiment asks: the first paragraph of its file."""
+    """The question of an experiment: the first paragraph of its file."""
     body = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
     first, _, _ = (ast.get_docstring(body) or name).partition("\n\n")
     return " ".join(first.split())
 
 
 def load(name, smoke=False):
-    """Find an experiment.
+    """Load an experiment.
 
     Args:
-        name: of a file in `FOLDER`, without its ending.
-        smoke: whether to shrink it.
+        name: name of a file in `FOLDER`, without .py.
+        smoke: whether to shrink the experiment to seconds.
 
     Returns:
         ("runs", dict of name to `PlannedRun`), or ("measure", function without
         arguments).
 
     Raises:
-        InputError: there is none of that name, or none at all.
+        InputError: no experiment has this name, or there are none.
     """
-    known = names()
-    if not known:
+    experiments = names()
+    if not experiments:
         raise InputError(f"{FOLDER} must hold experiments; found none")
-    among("name", name, known)
+    among("name", name, experiments)
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -110,24 +110,23 @@ def load(name, smoke=False):
 
 
 def runs(varied, base, smoke=False, seeds=1, trials=0):
-    """Members that each change something in one recipe.
+    """Plan runs that differ in a few settings.
 
     Args:
-        varied: dict of name to settings that are changed.
-        base: settings of all, where `varied` does not say otherwise.
-        smoke: whether to shrink them, and try two trials at the most.
-        seeds: each is run with the seeds 0 to this less 1.
+        varied: dict of a run's name to the settings that only this run has.
+        base: settings of all runs, which those in `varied` override.
+        smoke: whether to shrink the runs, with two trials each at the most.
+        seeds: each run is repeated with the seeds 0 to `seeds` - 1.
         trials: as for `PlannedRun`.
 
     Returns:
-        dict of name to `PlannedRun`; the names end with the seed where there are
-        several.
+        dict of name to `PlannedRun`; with several seeds, the names end with the seed.
     """
-    made = {}
+    planned = {}
     for seed in range(seeds):
         for name, settings in varied.items():
             chosen = base | settings | {"seed": seed} | (SMOKE if smoke else {})
-            called = f"{name} seed {seed}" if seeds > 1 else name
-            tried = min(trials, 2) if smoke else trials
-            made[called] = PlannedRun(Recipe().vary(chosen), tried)
-    return made
+            title = f"{name} seed {seed}" if seeds > 1 else name
+            count = min(trials, 2) if smoke else trials
+            planned[title] = PlannedRun(Recipe().vary(chosen), count)
+    return planned

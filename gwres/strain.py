@@ -1,4 +1,4 @@
-"""What a window of strain is, and the checks at the edge."""
+"""Shape and units of a window of strain, and the checks of what users give."""
 
 import numpy as np
 
@@ -13,22 +13,22 @@ SHAPE = (len(DETECTORS), SAMPLES)
 BAND = (20.0, 512.0)  # Hz
 WHITENED_RATE = 1024  # Hz
 WHITENED_SAMPLES = WHITENED_RATE * DURATION
-# Strain squared (1e-42) underflows float32, so it is divided by this once, in
-# float32-safe order, before anything is squared.
+# Strain squared (1e-42) underflows float32, so strain is divided by this once, before
+# anything is squared.
 SCALE = 1e-21
-# Detector noise in band is 1e-24 to 1e-18; anything outside these is whitened,
-# in counts, or not strain at all.
+# Detector noise in band is 1e-24 to 1e-18. Data that peak outside these limits are
+# whitened, in counts, or not strain at all.
 PHYSICAL = (1e-26, 1e-15)
 
 
 def peaks(windows):
-    """The greatest amplitude of each detector, 0 for one that is missing.
+    """Peak amplitude of each detector, 0 for a missing one.
 
     Args:
         windows: strain of shape (..., 3, 4096), float32 or float64.
 
     Returns:
-        (..., 3) of the same dtype; NaN where there is one.
+        (..., 3) of the same dtype; NaN for a detector whose strain has a NaN.
     """
     # Two passes that allocate nothing; |strain| would be another copy of it.
     return np.maximum(windows.max(axis=-1), -windows.min(axis=-1))
@@ -66,7 +66,7 @@ def check(window, source):
 
 
 def check_all(windows):
-    """`check` of a whole batch at once; the first bad one is named by its place.
+    """Refuse a batch with a bad window; the message gives the index of the first.
 
     Args:
         windows: strain of shape (n, 3, 4096).

@@ -1,4 +1,4 @@
-"""All that a training run reads: batches to learn from, windows to be judged on."""
+"""Data of a training run: batches to learn from, windows to be judged on."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,20 +19,20 @@ from gwres.strain import SHAPE
 
 JUDGED = tuple(name for name in SPLITS if name != "train")
 SIMULATED = "simulated"
-# Seeds of the bank, the judged windows and the PSD, which stay from run to run.
+# Seeds of the bank, the judged windows and the PSD: the same in every run.
 BANK_SEED, JUDGED_SEED, PSD_SEED = 11, 12, 13
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which data.
+    """Settings of the data.
 
     Args:
         source: "simulated", or the path of a G2Net folder.
-        population: name of that of the simulated signals.
+        population: name of the population of simulated signals.
         bank: number of waveforms in the bank.
-        judged: simulated windows in each of validation, stack, gate and holdout.
-        psd_windows: noise windows that the PSD is fitted on, at the most.
+        judged: number of simulated windows in each of validation, stack, gate, holdout.
+        psd_windows: largest number of noise windows to fit the PSD on.
         strict: whether labels and files of a folder must match.
     """
 
@@ -52,14 +52,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one split, read when asked for.
+    """Windows of one split, read from disk when needed.
 
     Args:
-        name: the split.
+        name: name of the split.
         table: DataFrame of columns id, split, label, network_snr (NaN for noise and
             where unknown) and, where known, the signals' parameters.
-        read: (start, stop) to float strain (stop - start, 3, 4096).
-        key: JSON-able fingerprint, for caches.
+        read: function of (start, stop) to float strain (stop - start, 3, 4096).
+        key: JSON-able fingerprint of the windows, for caches.
     """
 
     name: str
@@ -92,13 +92,13 @@ class Corpus:
     """What a run trains on and is judged on.
 
     Args:
-        asd: fitted on noise-labelled training windows, as `whiten.fit_asd` gives it.
-        batches: (live, seed, steps, first) to a tf.data.Dataset of whitened windows
-            and labels; see `pipeline`.
-        judged: split to `Windows`.
-        split_hash: of the split, see `split.split_hash`.
-        name: what studies and checkpoints call it: equal names, equal data.
-        size: number of training windows; None where they are made without end.
+        asd: ASD of training windows with label 0, as `whiten.fit_asd` gives it.
+        batches: function of (live, seed, steps, first) to a tf.data.Dataset of whitened
+            windows and labels; see `pipeline`.
+        judged: dict of a split's name to its `Windows`.
+        split_hash: hash of all ids and their splits; see `split.split_hash`.
+        name: name in studies and checkpoints; equal names mean equal data.
+        size: number of training windows; None if they are simulated without end.
     """
 
     asd: np.ndarray
@@ -153,11 +153,11 @@ def _simulated(data):
 
 
 def judged_windows(signals, name, count):
-    """A judged split of a simulated population, made once and cached.
+    """Simulated windows of one split to judge on, made once and cached.
 
     Args:
         signals: a `Population`.
-        name: of the split.
+        name: name of the split.
         count: number of windows.
 
     Returns:
@@ -169,7 +169,7 @@ def judged_windows(signals, name, count):
     table = table.rename(columns={"target": "label"})
 
     def read(start, stop):
-        # A map kept open would hold every page once read as resident memory.
+        # An open memory map would keep in memory every page it has read.
         return np.load(folder / "strain.npy", mmap_mode="r")[start:stop].copy()
 
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
@@ -197,10 +197,10 @@ def _files(data):
 def _part(files, name):
     table = files.table[files.table["split"] == name].reset_index(drop=True)
     table = table[["id", "split", "label"]].assign(network_snr=np.nan)
-    truth = files.root / "truth.parquet"
-    if truth.is_file():  # simulated by us: the SNRs and parameters are known
-        known = pd.read_parquet(truth)[["id", "network_snr", *PARAMETERS]]
-        table = table.drop(columns="network_snr").merge(known, on="id", how="left")
+    path = files.root / "truth.parquet"
+    if path.is_file():  # a simulated folder, whose SNRs and parameters are known
+        truth = pd.read_parquet(path)[["id", "network_snr", *PARAMETERS]]
+        table = table.drop(columns="network_snr").merge(truth, on="id", how="left")
 
     def read(start, stop):
         return np.stack([files.window(name) for name in table["id"][start:stop]])

@@ -1,4 +1,4 @@
-"""Reads the Kaggle G2Net layout as it is, one window at a time."""
+"""Reads folders in Kaggle's G2Net layout, one window at a time."""
 
 import hashlib
 import logging
@@ -37,17 +37,17 @@ class Folder:
         return read(locate(self.root / "train", name))
 
     def digest(self):
-        """A fingerprint of the ids, labels and files, to key what is made of them."""
+        """A hash of the ids, labels and files, for the keys of caches."""
         columns = ["id", "label", "size", "mtime"]
         rows = pd.util.hash_pandas_object(self.table[columns], index=False)
         return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:16]
 
 
 def locate(part, name):
-    """Where the window of that id lies below train/ or test/.
+    """The path of a window below train/ or test/.
 
-    In the folders of its first three characters, as the competition has it; or in
-    train/ or test/ itself, as some unpack it.
+    In folders named after the id's first three characters, as in the competition; or
+    directly in train/ or test/, as some people unpack it.
     """
     flat = Path(part) / f"{name}.npy"
     nested = Path(part) / name[0] / name[1] / name[2] / flat.name
@@ -58,7 +58,7 @@ def read(path):
     """Read one window.
 
     Args:
-        path: of a .npy file.
+        path: path of a .npy file.
 
     Returns:
         (3, 4096), float64 or float32, dimensionless strain.
@@ -73,7 +73,7 @@ def read(path):
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, EOFError) as error:
-        # NumPy's words for a pickle invite the reader to allow it; ours do not.
+        # NumPy's message for a pickle advises to allow it; ours does not.
         reason = "pickled objects are never loaded" if "ickle" in str(error) else error
         raise InputError(
             f"{path}: expected a .npy file of strain; truncated or of another kind: "
@@ -102,7 +102,7 @@ def labels(root):
         )
     table = _listed(root, LABELS)
     path = root / LABELS
-    # As pandas writes them after a merge.
+    # pandas writes 1.0 and 0.0 after a merge.
     table["target"] = table["target"].replace({"1.0": "1", "0.0": "0"})
     bad = table[~table["target"].isin(["0", "1"])]
     if len(bad):
@@ -117,10 +117,10 @@ def labels(root):
 
 
 def submission(root):
-    """The ids that a submission has to name, in its order.
+    """The ids that a submission must list, in its order.
 
     Returns:
-        list of str, of `SUBMISSION` in the folder.
+        list of str, from `SUBMISSION` in the folder.
 
     Raises:
         InputError: the folder or the file is missing or empty, has other columns, or an
@@ -136,7 +136,7 @@ def submission(root):
 
 
 def _listed(root, name):
-    """A table of columns id and target, as text, with ids that can be file names."""
+    """Read a table of columns id and target as text; refuse ids that name no file."""
     path = root / name
     if not path.is_file():
         held = ", ".join(sorted(p.name for p in root.iterdir())[:SHOWN]) or "nothing"

@@ -1,4 +1,4 @@
-"""Whitened windows in one file, so that an epoch reads no folder tree."""
+"""Whitened windows in one file, so that an epoch does not read a tree of files."""
 
 import numpy as np
 
@@ -18,8 +18,8 @@ def whitened(chunks, asd):
         asd: as `whiten.fit_asd` gives it.
 
     Yields:
-        float16 (n, 2048, 3). The noise is 1 and no sample is above 100, so half
-        precision keeps three digits, a thousandth of the noise.
+        float16 (n, 2048, 3). Noise has unit variance and no sample is above 100, so
+        half precision keeps three digits, a thousandth of the noise.
     """
     layer = Whiten()
     layer.fit(asd)
@@ -44,8 +44,8 @@ def pack(windows, asd, made_from):
         with open(folder / "whitened.npy", "wb") as file:
             shape = (count, WHITENED_SAMPLES, len(DETECTORS))
             cache.begin_array(file, "<f2", shape)
-            made = ((len(w), w) for w in whitened(windows.chunks(CHUNK), asd))
-            for chunk in progress(made, count, f"pack {windows.name}"):
+            finished = ((len(w), w) for w in whitened(windows.chunks(CHUNK), asd))
+            for chunk in progress(finished, count, f"pack {windows.name}"):
                 file.write(chunk.tobytes())
 
     key = {"windows": made_from, "asd": fingerprint(asd), "layout": 1}

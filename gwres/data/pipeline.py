@@ -19,22 +19,22 @@ from gwres.simulate.waveforms import (
 )
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
-# Where a window begins in the bank's segment: its usual mergers need the least shift.
+# First sample of a window in the bank's segment; there most mergers need little shift.
 START = int(0.75 * WHITENED_RATE)
 
 
 @dataclass(frozen=True)
 class Live:
-    """How batches are made.
+    """Settings of the batches.
 
     Args:
-        batch: windows; live, half are noise, the other half the same noise with a
-            signal.
-        loud: factor on the signals at the start; 0 leaves it to the front end.
+        batch: windows per batch; with live injection, half are noise, and half the same
+            noise with a signal.
+        loud: factor on the signals at the start; 0 lets the front end decide.
         ease: share of training over which that factor falls to 1.
-        drop: probability that a detector is missing, each.
-        permute: whether a batch's labels are shuffled, which leaves nothing to learn: a
-            network that learns all the same has seen what it should not.
+        drop: probability that a detector is missing, for each of the three.
+        permute: whether a batch's labels are shuffled. This leaves nothing to learn, so
+            a network that still learns reveals a leak.
     """
 
     batch: int = 64
@@ -51,10 +51,10 @@ class Live:
 
 
 def loudness(step, steps, config):
-    """The factor on signals at a step: from `loud` down to 1.
+    """The factor on signals at a step, which falls from `loud` to 1.
 
     Raises:
-        InputError: `loud` is still left to the front end.
+        InputError: `loud` is 0.
     """
     if not config.loud:
         raise InputError("loud must be above 0 here: `Recipe.sized` sets it")
@@ -65,10 +65,9 @@ def loudness(step, steps, config):
 
 
 def eased(epochs, config):
-    """The first epoch, counted from 0, in which no signal is made louder.
+    """The first epoch, from 0, in which no signal is made louder; else the last.
 
-    The last epoch if there is none. A network that is judged before has learned the
-    odds of louder signals.
+    A network that is judged earlier has learned the odds of louder signals.
     """
     if config.loud == 1:
         return 0
@@ -87,9 +86,9 @@ class Injection:
     """Whitened noise and whitened signals, as live training sees them.
 
     Args:
-        frequencies: of the bank, Hz, (n,) float32.
+        frequencies: frequencies of the bank, Hz, (n,) float32.
         gains: whitening gain of each detector, (3, n).
-        band: what whitening leaves of white noise, (n,), 0 to 1.
+        band: factor of the whitening's band on amplitudes, (n,), 0 to 1.
     """
 
     frequencies: np.ndarray
@@ -98,7 +97,7 @@ class Injection:
 
     @classmethod
     def through(cls, asd):
-        """By the whitening of an ASD, as `whiten.fit_asd` gives it."""
+        """Make it for whitening by an ASD, as `whiten.fit_asd` gives it."""
         frequencies = bank_frequencies().astype(np.float32)
         gains = gain(resampled(asd, frequencies), frequencies)
         level = gain(np.ones_like(frequencies), frequencies)
@@ -106,21 +105,21 @@ class Injection:
 
     @property
     def shape(self):
-        """Of the normal draws of one window of noise: (3, n, 2)."""
+        """Shape of the normal draws for one window of noise: (3, n, 2)."""
         return len(DETECTORS), len(self.frequencies), 2
 
     def noise(self, normals):
-        """Noise (batch, 2048, 3) of standard normal draws (batch, 3, n, 2)."""
+        """Noise (batch, 2048, 3) from standard normal draws (batch, 3, n, 2)."""
         window = START, WHITENED_SAMPLES
         return white(normals, self.band, self.frequencies, *window)
 
     def signal(self, spectra, response, arrival):
-        """Signals (batch, 2048, 3) of the bank's waveforms.
+        """Signals (batch, 2048, 3) from the bank's waveforms.
 
         Args:
-            spectra: (batch, 2, n, 2), of the bank; real and imaginary part last.
-            response: as `recorded` gives it.
-            arrival: as `recorded` gives it.
+            spectra: from the bank, (batch, 2, n, 2); real and imaginary part last.
+            response: antenna patterns, as `recorded` gives them.
+            arrival: arrival times, as `recorded` gives them.
         """
         window = START, WHITENED_SAMPLES
         return respond(
@@ -129,15 +128,15 @@ class Injection:
 
 
 def recorded(extrinsic, factor=1.0):
-    """How the detectors record waveforms of the bank.
+    """The detectors' response to waveforms of the bank.
 
     Args:
         extrinsic: dict of luminosity_distance, ra, dec, psi and merger_time, each (n,).
-        factor: on the amplitude.
+        factor: factor on the amplitude.
 
     Returns:
-        (antenna patterns over the relative distance, (n, 3, 2) float32; by how much
-        each detector's signal comes later than in the bank, s, (n, 3) float32).
+        (antenna patterns times the bank's distance over the signal's, (n, 3, 2)
+        float32; arrival times less the bank's, s, (n, 3) float32).
     """
     sky = extrinsic["ra"], extrinsic["dec"]
     nearer = factor * REFERENCE_MPC / extrinsic["luminosity_distance"]
@@ -148,14 +147,14 @@ def recorded(extrinsic, factor=1.0):
 
 
 def resident(spectra):
-    """Hold a bank in memory, once for all batches.
+    """Load a bank into memory, once for all batches.
 
     Args:
-        spectra: complex64 (count, 2, bins), a memory map that may be closed after.
+        spectra: complex64 (count, 2, bins), a memory map that may be closed later.
 
     Returns:
         tf.Tensor, float16 (count, 2, bins, 2): real and imaginary part last. In the
-        bank's units they stay below 100, and three digits are far finer than noise.
+        bank's units they stay below 100, and rounding is far below the noise.
     """
     parts = spectra.view(np.float32).reshape(*spectra.shape, 2)
     with tf.device("cpu"):
@@ -165,15 +164,15 @@ def resident(spectra):
 def live(spectra, population, asd, config, seed, steps, first=0):
     """Batches for training on simulated data, made on the fly.
 
-    Each batch is a function of (seed, its step) alone, so that a training run that
-    was stopped goes on with the batches it would have had.
+    A batch depends on the seed and its step alone, so that a training run that was
+    stopped continues with the same batches.
 
     Args:
         spectra: the bank, as `resident` gives it.
         population: a `Population`, for sky, time and distance.
         asd: as `whiten.fit_asd` gives it.
         config: a `Live`.
-        seed: of the random draws.
+        seed: seed of the random draws.
         steps: batches in the whole training.
         first: the step to begin with.
 
@@ -185,7 +184,7 @@ def live(spectra, population, asd, config, seed, steps, first=0):
     labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]
     names = "luminosity_distance", "ra", "dec", "psi", "merger_time"
 
-    def drawn():
+    def draws():
         for step in range(first, steps):
             rng = np.random.default_rng([seed, step])
             factor = loudness(step, steps, config)
@@ -193,16 +192,16 @@ def live(spectra, population, asd, config, seed, steps, first=0):
             response, arrival = recorded(population.draw(rng, pairs, names), factor)
             present = _present(rng, pairs, config.drop)
             index = rng.integers(len(spectra), size=pairs)
-            told = rng.permutation(labels) if config.permute else labels
-            yield key, index, response, arrival, present, told
+            targets = rng.permutation(labels) if config.permute else labels
+            yield key, index, response, arrival, present, targets
 
-    def batch(key, index, response, arrival, present, told):
+    def batch(key, index, response, arrival, present, targets):
         normals = tf.random.stateless_normal((pairs, *injection.shape), key)
         noise = injection.noise(normals)
         chosen = tf.cast(tf.gather(spectra, index), tf.float32)
         signal = injection.signal(chosen, response, arrival)
-        both = tf.concat([noise + signal, noise], axis=0)
-        return both * tf.tile(present, (2, 1))[:, None], told
+        windows = tf.concat([noise + signal, noise], axis=0)
+        return windows * tf.tile(present, (2, 1))[:, None], targets
 
     detectors = len(DETECTORS)
     signature = (
@@ -213,40 +212,40 @@ def live(spectra, population, asd, config, seed, steps, first=0):
         tf.TensorSpec((pairs, detectors), tf.float32),
         tf.TensorSpec(labels.shape, tf.float32),
     )
-    return _parallel(drawn, signature, batch)
+    return _parallel(draws, signature, batch)
 
 
-def _parallel(drawn, signature, make):
-    """Batches made of what a generator draws, in order, on as many cores as there are.
+def _parallel(draws, signature, make):
+    """Batches computed from random draws, in order, on all cores.
 
     Args:
-        drawn: generator function.
-        signature: of what it yields, a tuple of tf.TensorSpec.
-        make: function of that, in the graph, to a batch.
+        draws: generator function, which yields the draws for a batch.
+        signature: their tuple of tf.TensorSpec.
+        make: function of the draws to a batch, run in the graph.
     """
     options = tf.data.Options()
     options.autotune.cpu_budget = cores()
-    dataset = tf.data.Dataset.from_generator(drawn, output_signature=signature)
+    dataset = tf.data.Dataset.from_generator(draws, output_signature=signature)
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-# How far a window of a file may be shifted: what wraps round must stay inside the
-# faded ends.
+# Largest shift of a packed window, samples: what wraps round must stay in the faded
+# ends.
 SHIFT = int(0.03 * WHITENED_RATE)
 
 
 def packed(windows, labels, config, seed, steps, first=0):
     """Batches for training on packed windows, with augmentation.
 
-    Every window comes once before any comes again: shuffled, then repeated, by a
-    permutation of each epoch that is a function of (seed, epoch) alone.
+    Shuffled, then repeated, so that every window comes once before any comes again. The
+    order within an epoch depends on the seed and the epoch alone.
 
     Args:
         windows: float16 memory map (n, 2048, 3), whitened.
         labels: (n,), 0 or 1.
         config: a `Live`; only `batch`, `drop` and `permute` are used.
-        seed: of the random draws.
+        seed: seed of the random draws.
         steps: batches in the whole training.
         first: the step to begin with.
 
@@ -258,7 +257,7 @@ def packed(windows, labels, config, seed, steps, first=0):
     def order(epoch):
         return np.random.default_rng([seed, epoch]).permutation(count)
 
-    def drawn():
+    def draws():
         epoch, shuffled = -1, None
         for step in range(first, steps):
             places = np.arange(step * config.batch, (step + 1) * config.batch)
@@ -273,11 +272,11 @@ def packed(windows, labels, config, seed, steps, first=0):
             sign = rng.choice([-1.0, 1.0], config.batch).astype(np.float32)
             swap = rng.integers(2, size=config.batch).astype(np.float32)
             shift = rng.integers(-SHIFT, SHIFT + 1, config.batch).astype(np.int32)
-            told = labels[chosen].astype(np.float32)[:, None]
-            told = rng.permutation(told) if config.permute else told
-            # Mapped anew, so that pages once read do not stay resident.
+            targets = labels[chosen].astype(np.float32)[:, None]
+            targets = rng.permutation(targets) if config.permute else targets
+            # An open memory map would keep in memory every page it has read.
             mapped = np.load(windows.filename, mmap_mode="r")
-            yield mapped[chosen].astype(np.float32), told, sign, swap, shift, present
+            yield mapped[chosen].astype(np.float32), targets, sign, swap, shift, present
 
     batch = (config.batch,)
     signature = (
@@ -292,4 +291,4 @@ def packed(windows, labels, config, seed, steps, first=0):
     def augmented(windows, label, sign, swap, shift, keep):
         return augment(windows, sign, swap, shift, keep), label
 
-    return _parallel(drawn, signature, augmented)
+    return _parallel(draws, signature, augmented)

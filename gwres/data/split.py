@@ -1,10 +1,10 @@
-"""Which rows serve which purpose: a pure function of the id."""
+"""The split of each window, by its id alone: which windows serve which purpose."""
 
 import hashlib
 from itertools import accumulate
 
-# Percent of the ids. Only train is fitted; validation stops and tunes; stack fits the
-# stacker; gate decides promotions; holdout is reported and decides nothing.
+# Percent of the ids. Networks are fitted on train, stopped and tuned on validation,
+# joined on stack; gate decides promotions; holdout is reported and decides nothing.
 SPLITS = {"train": 80, "validation": 5, "stack": 5, "gate": 5, "holdout": 5}
 
 
@@ -24,7 +24,7 @@ def split(name):
 
 
 def split_hash(table):
-    """A fingerprint of who is where: runs may be compared only if theirs agree.
+    """A hash of all ids and their splits: only runs with equal ones are comparable.
 
     Args:
         table: DataFrame with columns id and split, in any order of rows.

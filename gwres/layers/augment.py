@@ -1,18 +1,18 @@
-"""Symmetries of the data: changes of a whitened window that leave its label."""
+"""Symmetries of the data: changes of a whitened window that keep its label."""
 
 from keras import ops
 
 
 def augment(windows, sign, swap, shift, keep):
-    """Apply drawn symmetries.
+    """Apply symmetries, drawn for each window.
 
     Args:
         windows: (batch, time, 3), whitened, H1, L1, V1.
-        sign: (batch,), +1 or -1, on all detectors: a polarisation angle of 90 degrees
-            more.
+        sign: (batch,), +1 or -1, factor on all detectors; -1 is a polarisation angle
+            90 degrees larger.
         swap: (batch,), 1 exchanges H1 and L1, which share their noise curve.
-        shift: (batch,), int, samples by which all detectors come later; what leaves at
-            the end comes in at the start.
+        shift: (batch,), int, delay of all detectors in samples, cyclic: samples that
+            leave at the end come in at the start.
         keep: (batch, 3), 0 drops a detector.
 
     Returns:

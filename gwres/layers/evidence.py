@@ -1,4 +1,4 @@
-"""Evidence of one signal in three detectors, at each time and template."""
+"""Evidence for one signal in three detectors, at each time and template."""
 
 from dataclasses import dataclass
 
@@ -12,22 +12,22 @@ from gwres.strain import DETECTORS
 # Delays of L1 after H1, and of V1 after H1, in ticks: light takes 10 and 28 ms.
 DELAYS, FAR = range(-5, 6), range(-14, 15)
 POOL = 4  # ticks that become one step of the map
-# Each quadrature of an SNR is cut to this, so that the product of three detectors'
-# likelihood ratios, exp(75) at most, is a float32.
+# Each quadrature of an SNR is clipped to this, so that the product of three detectors'
+# likelihood ratios, exp(75) at most, fits a float32.
 LOUDEST = 5.0
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of a signal's SNRs before the data.
+    """Prior of a signal: its time, template, SNRs and delays.
 
     Args:
         cells: float32 (ticks, n), log probability of each time and template; the
             probabilities sum to 1.
         spread: (3, n), variance of each quadrature of the SNR in each detector.
         alignment: correlation of L1's complex SNR with H1's, -1 to 1.
-        chances: probability of each of `DELAYS`, of sum 1.
-        far: probability of each of `FAR`, of sum 1.
+        chances: probability of each of `DELAYS`; the sum is 1.
+        far: probability of each of `FAR`; the sum is 1.
     """
 
     cells: np.ndarray
@@ -40,29 +40,29 @@ class Prior:
 def couple(spread, alignment):
     """Weights of the squared SNRs of H1 and L1, and of their product, in the evidence.
 
-    The prior of a signal's two complex SNRs is normal, with variance s in a quadrature
-    and correlation r: H1 and L1 lie nearly in one plane, turned by a right angle, and
-    see a wave with opposite signs. With S this covariance, the likelihood ratio is
-    exp(z^+ W z) / det(1 + S), where W = (1 - (1 + S)^-1) / 2.
+    The prior of a signal's two complex SNRs z is normal, with variance s per quadrature
+    and correlation r, near -1: H1 and L1 lie nearly in one plane, turned by a right
+    angle, and see a wave with opposite signs. With their covariance S the likelihood
+    ratio is exp(z^+ W z) / det(1 + S), where W = (1 - (1 + S)^-1) / 2.
 
     Args:
-        spread: (..., 2, n), s of H1 and of L1; zero for a missing detector, which then
-            drops out of the result.
+        spread: (..., 2, n), s of H1 and of L1; with zero, a missing detector drops out
+            of the result.
         alignment: r, -1 to 1.
 
     Returns:
-        Four tensors (..., n): W of H1, W of L1, twice W of both, log det(1 + S).
+        Four tensors (..., n): W of H1, W of L1, twice W between them, log det(1 + S).
 
     Source:
         Searle, Sutton & Tinto, Class. Quantum Grav. 26, 155017 (2009).
     """
     hanford, livingston = spread[..., 0, :], spread[..., 1, :]
-    both = alignment * ops.sqrt(hanford * livingston)
-    determinant = (1 + hanford) * (1 + livingston) - both**2
+    covariance = alignment * ops.sqrt(hanford * livingston)
+    determinant = (1 + hanford) * (1 + livingston) - covariance**2
     return (
         (1 - (1 + livingston) / determinant) / 2,
         (1 - (1 + hanford) / determinant) / 2,
-        both / determinant,
+        covariance / determinant,
         ops.log(determinant),
     )
 
@@ -71,68 +71,68 @@ def ligo_ratio(hanford, livingston, powers, weights, chances):
     """Likelihood ratio of H1 and L1, averaged over the delay of L1.
 
     Args:
-        hanford: real and imaginary part of the SNR, (ticks, batch, n) each.
-        livingston: the same.
-        powers: their squared moduli.
-        weights: as `couple` gives them, each (batch, n).
+        hanford: real and imaginary part of H1's SNR, each (ticks, batch, n).
+        livingston: real and imaginary part of L1's SNR, each (ticks, batch, n).
+        powers: squared modulus of H1's SNR, then L1's, each (ticks, batch, n).
+        weights: from `couple`, each (batch, n).
         chances: probability of each of `DELAYS`.
 
     Returns:
-        Two of (ticks, batch, n): the ratio without the factor that H1 alone gives, and
-        the log of that factor.
+        (ratio without the factor that depends on H1 alone, log of that factor), each
+        (ticks, batch, n).
     """
-    first, second, cross, determinant = weights
+    first, second, cross, log_determinant = weights
     ticks = powers[0].shape[0]
     ends = [(-DELAYS[0], DELAYS[-1]), (0, 0), (0, 0)]
     parts = second * powers[1], *livingston
-    own, real, imaginary = (ops.pad(part, ends) for part in parts)
+    square, real, imaginary = (ops.pad(part, ends) for part in parts)
     along, across = (cross * part for part in hanford)
-    likely = 0.0
+    ratio = 0.0
     for start, chance in enumerate(chances):
         here = slice(start, start + ticks)
-        exponent = own[here] + along * real[here] + across * imaginary[here]
-        likely += chance * ops.exp(exponent)
-    return likely, first * powers[0] - determinant
+        exponent = square[here] + along * real[here] + across * imaginary[here]
+        ratio += chance * ops.exp(exponent)
+    return ratio, first * powers[0] - log_determinant
 
 
 def virgo_ratio(power, spread, arrivals):
     """Likelihood ratio of V1, averaged over its delay after H1.
 
-    Its phase beside that of the others depends on the sky too much to be of use.
+    V1's phase is not used: relative to H1 it depends too much on the sky position.
 
     Args:
-        power: squared modulus of the SNR, (ticks, batch, n).
-        spread: (batch, n), zero where it is missing.
-        arrivals: (ticks, ticks), as `_arrivals` makes it.
+        power: squared modulus of V1's SNR, (ticks, batch, n).
+        spread: variance per quadrature, (batch, n), zero where V1 is missing.
+        arrivals: (ticks, ticks), from `_arrivals`.
 
     Returns:
         (ticks, batch, n).
     """
-    likely = ops.exp(spread / (1 + spread) / 2 * power)
+    ratio = ops.exp(spread / (1 + spread) / 2 * power)
     ticks, _, count = power.shape
-    averaged = ops.matmul(arrivals, ops.reshape(likely, (ticks, -1)))
+    averaged = ops.matmul(arrivals, ops.reshape(ratio, (ticks, -1)))
     return ops.reshape(averaged, (ticks, -1, count)) / (1 + spread)
 
 
 def _arrivals(ticks, far):
-    """Probability of each tick in V1 for each in H1, (ticks, ticks)."""
+    """Probability of each tick in V1 (columns) given the tick in H1 (rows)."""
     chances = np.array([np.eye(ticks, k=delay) for delay in FAR])
     matrix = np.tensordot(far, chances, 1)
-    # A signal that would arrive outside the map counts as one inside.
+    # Only delays that stay inside the map count.
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
 def _grouped(x):
-    """(ticks, batch, n) to (ticks / POOL, POOL, batch, n)."""
+    """Reshape (ticks, batch, n) to (ticks / POOL, POOL, batch, n)."""
     ticks, _, count = x.shape
     return ops.reshape(x, (ticks // POOL, POOL, -1, count))
 
 
 @keras.saving.register_keras_serializable("gwres")
 class Evidence(Fitted):
-    """Log of prior times likelihood ratio over time and template, in float32.
+    """Map of log(prior x likelihood ratio) over time and template, in float32.
 
-    The log of the sum of the map's exponentials is the log Bayes factor of a signal.
+    `logsumexp` of the map is the log Bayes factor of a signal.
 
     Raises:
         ValueError: called before `fit`.
@@ -153,7 +153,7 @@ class Evidence(Fitted):
         )
 
     def fit(self, prior):
-        """Take a `Prior`."""
+        """Set the weights from a `Prior`."""
         ticks, count = prior.cells.shape
         self.set(
             [[(ticks, None, count)] * 2] * len(DETECTORS),
@@ -186,11 +186,11 @@ class Evidence(Fitted):
         ]
         weights = couple(spread[:, :2], self.alignment)
         chances = [self.chances[place] for place in range(len(DELAYS))]
-        likely, outer = ligo_ratio(hanford, livingston, powers, weights, chances)
-        likely = likely * virgo_ratio(powers[2], spread[:, 2], self.arrivals)
-        likely = likely * ops.exp(outer + self.cells)
-        cells = ops.log(ops.sum(_grouped(likely), axis=1))
-        power = ops.stack([ops.max(_grouped(each), 1) for each in powers], -1)
+        ratio, log_factor = ligo_ratio(hanford, livingston, powers, weights, chances)
+        ratio = ratio * virgo_ratio(powers[2], spread[:, 2], self.arrivals)
+        ratio = ratio * ops.exp(log_factor + self.cells)
+        cells = ops.log(ops.sum(_grouped(ratio), axis=1))
+        power = ops.stack([ops.max(_grouped(square), 1) for square in powers], -1)
         return ops.transpose(cells, (1, 0, 2)), ops.transpose(power, (1, 0, 2, 3))
 
     def compute_output_shape(self, shape):

@@ -8,7 +8,7 @@ class Fitted(keras.layers.Layer):
 
     Args:
         fitted: whether the weights are set; `fit` and loading set it.
-        kwargs: of Keras's Layer.
+        kwargs: arguments of Keras's Layer.
     """
 
     def __init__(self, fitted=False, **kwargs):
@@ -19,18 +19,18 @@ class Fitted(keras.layers.Layer):
     def unset(self, **shapes):
         """Make a weight of each name and shape, filled with NaN.
 
-        A layer made from a config, without its weights, can then not pass for one that
-        has them.
+        A layer made from a config, without its weights, then computes NaN and not
+        something that looks like a result.
         """
         for name, shape in shapes.items():
             unset = keras.initializers.Constant(float("nan"))
-            made = self.add_weight(
+            weight = self.add_weight(
                 name=name, shape=shape, initializer=unset, trainable=False
             )
-            setattr(self, name, made)
+            setattr(self, name, weight)
 
     def set(self, shape, **values):
-        """Assign the weights; where there are none, make them for inputs of `shape`."""
+        """Assign the weights; without any, build them first, for inputs of `shape`."""
         if not self.built:
             self.build(shape)
             self.built = True
@@ -51,5 +51,5 @@ class Fitted(keras.layers.Layer):
             raise ValueError(f"{type(self).__name__} has no {what} first")
 
     def get_config(self):
-        """The arguments."""
+        """The arguments that make the layer again."""
         return super().get_config() | {"fitted": self.fitted}

@@ -15,10 +15,11 @@ def respond(spectra, patterns, arrival, gains, frequencies, start, samples):
     Args:
         spectra: (batch, 2, n, 2): plus and cross; real and imaginary part of the DFT
             at the whitened rate.
-        patterns: (batch, 3, 2) antenna patterns, over the relative distance.
-        arrival: (batch, 3), arrival time in each detector after the one in the bank, s.
+        patterns: (batch, 3, 2), antenna patterns, times the bank's distance over the
+            signal's.
+        arrival: (batch, 3), arrival time in each detector, less the bank's, s.
         gains: (3, n), the whitening gain of each detector.
-        frequencies: (n,), Hz, bins of the bank's segment, which start above zero.
+        frequencies: (n,), Hz, bins of the bank's segment, from 20 Hz up.
         start: first sample of the segment to keep.
         samples: number of samples to keep.
 
@@ -34,13 +35,13 @@ def respond(spectra, patterns, arrival, gains, frequencies, start, samples):
 
 
 def white(normals, band, frequencies, start, samples):
-    """Whitened noise, with the spectrum that whitening leaves.
+    """White noise, limited to the band as whitened noise is.
 
     Args:
         normals: (batch, 3, n, 2), independent standard normal draws.
-        band: (n,), 0 to 1, the whitening's band.
+        band: (n,), 0 to 1, factor of the whitening's band on amplitudes.
         frequencies: (n,), Hz, as for `respond`.
-        start: first sample of the segment to keep: a part of it is not periodic.
+        start: first sample of the segment to keep; a part of it is not periodic.
         samples: number of samples to keep.
 
     Returns:

@@ -12,7 +12,7 @@ ROWS = 64  # frequencies, evenly spaced in their logarithm
 RANGE = (24.0, 400.0)  # Hz
 Q = 8.0
 COLUMNS = 128  # steps of 1/64 s
-BINS = 256  # of a row's band, 128 Hz, to which the wider bands of high rows are cut
+BINS = 256  # DFT bins of a row, 128 Hz; the wider bands of high rows are cut to them
 # Mean and standard deviation of the modulus of a complex unit normal.
 RAYLEIGH = float(np.sqrt(np.pi / 2)), float(np.sqrt(2 - np.pi / 2))
 
@@ -35,15 +35,15 @@ def _rows():
 def spectrogram(whitened):
     """Amplitude in time and frequency at constant Q.
 
-    Each row takes the bins around its frequency, weighs them with the bisquare
-    window, and goes back to time at the low rate of its band.
+    Each row takes the bins around its frequency, weights them with the bisquare
+    window, and transforms them back to time at the low sample rate of its band.
 
     Args:
         whitened: (batch, 2048, 3) at 1024 Hz, unit variance.
 
     Returns:
-        (batch, 64, 128, 3): frequency, time, detector; zero mean and about unit
-        variance where there is noise alone.
+        (batch, 64, 128, 3): frequency, time, detector; in noise, zero mean and about
+        unit variance.
 
     Source:
         Chatterji et al., Class. Quantum Grav. 21, S1809 (2004).

@@ -12,27 +12,27 @@ from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 COUNT = 64  # templates, in order of chirp mass
 RANK = 40  # principal components that the templates are sums of
-LENGTH, AFTER = 1056, 32  # samples of a template, and how many follow its merger
+LENGTH, AFTER = 1056, 32  # samples of a template: all, and after its merger
 TICK, TICKS = 2, 176  # samples between two SNRs, and number of SNRs: 0.34 s
-FIRST_S = 1.4795  # time of the first SNR: mergers at 1.5 to 1.8 s, and light's way
+FIRST_S = 1.4795  # time of the first SNR: the first merger, less light travel time
 SHIFTS = range(-16, 17, 2)  # samples by which a template is moved to match another
-# H1 and L1 have one noise curve and so one set of templates; V1 has its own.
+# H1 and L1 share a noise curve and so a set of templates, 0; V1 has its own, 1.
 CURVES, CURVE = (0, 2), (0, 0, 1)
-# The convolution takes blocks of so many samples as channels, which keeps it busy.
+# The convolution takes blocks of this many samples as channels, which is faster.
 FOLD = 16
 
 
 @dataclass(frozen=True)
 class Design:
-    """Templates as sums of a few waveforms.
+    """Templates as sums of a few basis waveforms.
 
     Args:
         basis: complex64 (2, RANK, LENGTH), orthonormal, for H1 with L1, and for V1.
         mix: complex64 (2, COUNT, RANK), coefficients of each template.
         share: (COUNT,), share of the population that matches this template best; the
             sum is 1.
-        power: (2, COUNT), mean squared optimal SNR of that share, at the distance of
-            the waveforms it was made of.
+        power: (2, COUNT), mean squared optimal SNR of the waveforms in that share, at
+            the distance they were made for.
     """
 
     basis: np.ndarray
@@ -45,7 +45,7 @@ def design(series):
     """Choose the templates that cover a population best.
 
     Greedily: the next template is the one that most raises the mean match of all
-    waveforms with their best template. Match is taken over time and phase. The chosen
+    waveforms with their best template, maximised over time and phase. The chosen
     templates are then expanded in principal components.
 
     Args:
@@ -57,7 +57,7 @@ def design(series):
         A `Design`.
 
     Raises:
-        InputError: too few templates to choose from.
+        InputError: fewer waveforms than `COUNT`.
 
     Source:
         Cannon et al., Phys. Rev. D 82, 044025 (2010), for the components.
@@ -71,17 +71,17 @@ def design(series):
     rows = rows / norms[..., None]
     match = _match(rows[0])
     chosen = _cover(match)
-    parts = [_components(each, each[chosen]) for each in rows]
+    parts = [_components(waveforms, waveforms[chosen]) for waveforms in rows]
     basis, mix = (np.stack(part).astype(np.complex64) for part in zip(*parts))
     nearest = match[:, chosen].argmax(axis=1)
     count = np.bincount(nearest, minlength=COUNT)
     # The waveform is the real part, which holds half of the analytic signal's power.
-    total = [np.bincount(nearest, each**2 / 2, COUNT) for each in norms]
+    total = [np.bincount(nearest, norm**2 / 2, COUNT) for norm in norms]
     return Design(basis, mix, count / len(nearest), np.stack(total) / count)
 
 
 def _match(rows):
-    """Match of each two rows, (n, n), maximised over phase and `SHIFTS`."""
+    """Match of every two rows, (n, n), maximised over phase and `SHIFTS`."""
     match = np.zeros((len(rows), len(rows)), np.float32)
     rows = rows.astype(np.complex64)
     for shift in SHIFTS:
@@ -91,7 +91,7 @@ def _match(rows):
 
 
 def _cover(match):
-    """Indices of the `COUNT` rows that match all rows best, in rising order."""
+    """Indices of the `COUNT` rows that cover all rows best, in rising order."""
     best, chosen = np.zeros(len(match)), []
     for _ in range(COUNT):
         raised = np.maximum(match, best).sum(axis=1)
@@ -149,7 +149,7 @@ def _reach(whitened):
 def _real(mix):
     """`mix` as real matrices for the real and the imaginary part, (2, 2 RANK, COUNT).
 
-    Up to a sign, which the modulus does not see.
+    They give the conjugate of z, with the same modulus.
     """
     real, imaginary = mix.real.T, mix.imag.T
     return np.stack(
@@ -161,8 +161,8 @@ def _real(mix):
 class Templates(Fitted):
     """Complex SNR of each detector with every template over time.
 
-    Nothing here is learned: the templates are physics, and a fit whose gradients need
-    not pass them takes half the time.
+    Nothing here is learned: the templates are physics, and without gradients through
+    them training takes half the time.
 
     Raises:
         ValueError: called before `fit`.
@@ -177,7 +177,7 @@ class Templates(Fitted):
         self.unset(basis=(curves, LENGTH, 2 * RANK), mix=(curves, 2, 2 * RANK, COUNT))
 
     def fit(self, designed):
-        """Take a `Design`."""
+        """Set the weights from a `Design`."""
         basis = np.swapaxes(designed.basis, 1, 2)
         self.set(
             (None, WHITENED_SAMPLES, len(DETECTORS)),
@@ -186,9 +186,9 @@ class Templates(Fitted):
         )
 
     def call(self, whitened):
-        """(batch, 2048, 3) to `snr_map` of H1, L1 and V1.
+        """Whitened windows (batch, 2048, 3) to `snr_map` of H1, L1 and V1.
 
-        Time is the first axis, of which a part can be taken without a copy.
+        Time comes first: slices of the first axis need no copy.
         """
         self.demand("design: call fit")
         x = _reach(whitened)
@@ -199,5 +199,5 @@ class Templates(Fitted):
 
     def compute_output_shape(self, shape):
         """(176, batch, 64), real and imaginary part, for each detector."""
-        each = TICKS, shape[0], COUNT
-        return tuple((each, each) for _ in DETECTORS)
+        part = TICKS, shape[0], COUNT
+        return tuple((part, part) for _ in DETECTORS)

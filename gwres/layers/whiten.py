@@ -1,4 +1,4 @@
-"""Whitening: raw strain of three detectors to what the network sees."""
+"""Whitening: turns raw strain of three detectors into the network's input."""
 
 import hashlib
 
@@ -24,7 +24,7 @@ PADDED = SAMPLES + 2 * REACH
 FREQUENCIES = np.arange(PADDED * WHITENED_RATE // SAMPLE_RATE // 2 + 1) * (
     SAMPLE_RATE / PADDED
 )
-RISE_HZ = 5.0  # of the band's lower edge, so that its filter rings for 0.2 s only
+RISE_HZ = 5.0  # width of the band's lower edge: its filter rings for only 0.2 s
 WELCH_SAMPLES = SAMPLE_RATE  # 1 Hz resolution
 # At the ends of a window low-frequency noise leaks into the band, with twice the
 # variance of the middle: the first and last 31 ms are silenced, and 94 ms fade in.
@@ -32,14 +32,14 @@ SILENT, FADE = 32, 96  # samples at the whitened rate
 
 
 def gain(asd, frequencies, rise_hz=RISE_HZ):
-    """What whitening multiplies a Fourier amplitude by.
+    """The factor by which whitening multiplies a Fourier amplitude.
 
     White noise of unit variance at the whitened rate has the one-sided PSD 2/rate. So
-    noise of the given ASD comes out with unit variance per sample, less what the band
+    noise of the given ASD becomes noise of unit variance per sample, less what the band
     cuts off, and the norm of a whitened signal is its optimal SNR.
 
     Args:
-        asd: one-sided, in units of `SCALE`/sqrt(Hz), shape (..., n).
+        asd: one-sided ASD in units of `SCALE`/sqrt(Hz), (..., n).
         frequencies: Hz, (n,).
         rise_hz: width of the band's lower edge, Hz.
 
@@ -61,7 +61,7 @@ def resampled(asd, frequencies):
         frequencies: Hz, (m,).
 
     Returns:
-        (n, m).
+        (n, m), in the units of `asd`.
     """
     return np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
 
@@ -77,8 +77,8 @@ def fit_asd(windows):
     Welch's mean over Hann segments of 1 s, in float64, one window at a time.
 
     Args:
-        windows: iterable of strain of shape (3, 4096). Rows of zeros, detectors that
-            are missing, are left out.
+        windows: iterable of strain of shape (3, 4096). Rows of zeros (missing
+            detectors) are left out.
 
     Returns:
         float64 (3, 2049) in units of `SCALE`/sqrt(Hz), at `FREQUENCIES`.
@@ -123,8 +123,8 @@ def fade(samples):
 def whiten(strain, gains):
     """Scale, whiten, band-limit and resample strain in one pass of the FFT.
 
-    Each end is continued by its odd reflection, which keeps value and slope, and
-    tapered; the bins above 512 Hz are dropped, and the middle is kept.
+    Each end is extended by its odd reflection, which keeps value and slope, and
+    tapered. Bins above 512 Hz are dropped, and then the extensions.
 
     Args:
         strain: (batch, 3, 4096), dimensionless strain.
@@ -168,7 +168,7 @@ class Whiten(Fitted):
         self.unset(asd=(len(DETECTORS), len(FREQUENCIES)))
 
     def fit(self, asd):
-        """Take an ASD as `fit_asd` gives it."""
+        """Set the ASD, as `fit_asd` gives it."""
         self.set((None, len(DETECTORS), SAMPLES), asd=asd)
 
     def call(self, strain):

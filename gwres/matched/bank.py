@@ -1,4 +1,4 @@
-"""Template banks: few waveforms that stand for a population, ready to filter with."""
+"""Template banks: a few waveforms that represent a population, ready to filter with."""
 
 from dataclasses import dataclass
 
@@ -19,50 +19,48 @@ from gwres.strain import BAND, DURATION, WHITENED_RATE, WHITENED_SAMPLES
 
 APPROXIMANT = "IMRPhenomD"
 SEED = 0
-# 256 find what 1024 find, and templates that precess find no more (AUC to 0.001).
+# 256 have the AUC of 1024, and of precessing templates, to 0.001.
 TEMPLATES = 256
-EARTH_S = (
-    0.0213  # light's way from the geocentre, to which the population's times refer
-)
+EARTH_S = 0.0213  # light travel time to a detector from the geocentre
 # `ORIENTATION` averaged over the sky, where the mean of F+^2 + Fx^2 is 2/5.
 RESPONSE = 2 / 5 * ORIENTATION
 BLOCK = 32  # templates at a time, so that their series stay in the processor's cache
 
 
 def templates(population, count, seed=SEED):
-    """Face-on binaries of a population, with spins laid along the orbit's axis.
+    """Face-on binaries of a population, with spins along the orbital axis.
 
-    They are drawn from the population, so that a mean over them is one over it. Making
-    256 takes 0.2 s, so they are not cached.
+    They are drawn from the population, so that their mean estimates a mean over it.
+    256 take 0.2 s, so they are not cached.
 
     Args:
         population: a `Population`.
-        count: how many.
-        seed: of the random draws.
+        count: number of templates.
+        seed: seed of the random draws.
 
     Returns:
         complex128 (count, n): plus polarisation in strain/Hz at `REFERENCE_MPC`, every
         `STEP_HZ` from 0 to 512 Hz, the merger at time zero, the lightest first.
     """
-    drawn = population.draw(np.random.default_rng(seed), count, INTRINSIC)
+    binaries = population.draw(np.random.default_rng(seed), count, INTRINSIC)
     for name in ("phi_12", "phi_jl", "theta_jn", "phase"):
-        drawn[name] = np.zeros(count)
+        binaries[name] = np.zeros(count)
     for body in "12":
-        along = drawn[f"a_{body}"] * np.cos(drawn[f"tilt_{body}"])
-        drawn[f"a_{body}"] = np.abs(along)
-        drawn[f"tilt_{body}"] = np.where(along < 0, np.pi, 0.0)
-    order = np.argsort(drawn["chirp_mass"])
-    rows = [{k: float(v[i]) for k, v in drawn.items()} for i in order]
+        along = binaries[f"a_{body}"] * np.cos(binaries[f"tilt_{body}"])
+        binaries[f"a_{body}"] = np.abs(along)
+        binaries[f"tilt_{body}"] = np.where(along < 0, np.pi, 0.0)
+    order = np.argsort(binaries["chirp_mass"])
+    rows = [{k: float(v[i]) for k, v in binaries.items()} for i in order]
     return np.stack([polarisations(row, APPROXIMANT, BAND[1])[0] for row in rows])
 
 
 def whitened(plus, gains, rate):
-    """Templates as whitening would leave them, with both quadratures.
+    """Whitened templates, with both quadratures.
 
     Args:
-        plus: as `templates` gives it.
-        gains: whitening gain at its frequencies, (..., n).
-        rate: of the samples, Hz: twice the last frequency, or more.
+        plus: templates, as `templates` gives them.
+        gains: whitening gain at their frequencies, (..., n).
+        rate: sample rate, Hz, at least twice the last frequency.
 
     Returns:
         complex128 (..., count, samples): the analytic signal, with the merger at sample
@@ -80,8 +78,8 @@ class TemplateBank:
     Args:
         spectra: complex64 (3, templates, bins), conjugate DFT of the whitened, analytic
             templates.
-        scale: float32 (3, templates, times), one over the norm of the part of a
-            template that a window holds, if it merges at one of `times`.
+        scale: float32 (3, templates, times), 1 / norm of the part of a template that
+            lies in the window, for a merger at each of `times`.
         times: arrival at a detector, s after the window's start, (times,).
         spread: (3,), prior variance of each quadrature of a signal's SNR.
     """
@@ -96,9 +94,9 @@ def template_bank(plus, asd, population):
     """Whiten templates as windows are whitened, and normalise them at each time.
 
     Args:
-        plus: as `templates` gives it.
+        plus: templates, as `templates` gives them.
         asd: as `whiten.fit_asd` gives it, (3, 2049).
-        population: a `Population`, for the times of the merger and the distances.
+        population: a `Population`, for its merger times and distances.
 
     Returns:
         A `TemplateBank`.
@@ -111,15 +109,15 @@ def template_bank(plus, asd, population):
         max(0, int((low - EARTH_S) * RATE)),
         min(DURATION * RATE, int((high + EARTH_S) * RATE) + 1),
     )
-    # Long enough that no lag wraps round; templates are cut to what the lags reach.
+    # Long enough that no lag wraps round; templates are cut to the part in use.
     half = scipy.fft.next_fast_len(DURATION * RATE + len(ticks))
     first, stop = -2 * ticks[-1], WHITENED_SAMPLES - 2 * ticks[0]
     cut = np.zeros((*series.shape[:2], 2 * half), complex)
     cut[..., :stop], cut[..., first:] = series[..., :stop], series[..., first:]
     squares = scipy.fft.rfft(np.abs(cut) ** 2 / 2)
-    seen = scipy.fft.rfft(fade(WHITENED_SAMPLES)[:, 0] ** 2, 2 * half)
-    norms = scipy.fft.irfft(seen * squares.conj(), 2 * half)[..., 2 * ticks]
-    # A template of which the window holds next to nothing must not be blown up.
+    weight = scipy.fft.rfft(fade(WHITENED_SAMPLES)[:, 0] ** 2, 2 * half)
+    norms = scipy.fft.irfft(weight * squares.conj(), 2 * half)[..., 2 * ticks]
+    # A template that is almost all outside the window must not be blown up.
     norms = np.maximum(norms, 1e-3 * norms.max(axis=-1, keepdims=True))
     nearer = (REFERENCE_MPC / population.typical_mpc) ** 2
     return TemplateBank(

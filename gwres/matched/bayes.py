@@ -1,9 +1,9 @@
-"""The Bayes factor of a population's signal, which no other statistic can beat.
+"""The Bayes factor of a signal of a population: the optimal statistic.
 
-By the lemma of Neyman and Pearson no function of the data finds more signals at any
-false-alarm rate than the ratio of the likelihoods of the two ways in which windows are
-made. Here that ratio is summed over the population itself: precessing binaries, sky,
-time and distance are drawn, and weighed by the probability that they had.
+By the lemma of Neyman and Pearson, no statistic finds more signals at any false-alarm
+rate than the ratio of the likelihoods with a signal and without. Here the ratio is
+averaged over the whole population by importance sampling: precessing binaries, sky
+positions, times and distances that fit the data are drawn more often and weigh less.
 """
 
 import numpy as np
@@ -23,12 +23,12 @@ from gwres.matched.draws import (
 from gwres.simulate.waveforms import REFERENCE_MPC
 from gwres.strain import WHITENED_RATE
 
-DRAWS = 20_000  # for a window; a hundred or more of them carry weight, as a rule
-CARRIER_HZ = 110.0  # taken out before interpolation, which is for slow series
-STEPS = 48  # distances
+DRAWS = 20_000  # per window; usually 100 or more of them carry weight
+CARRIER_HZ = 110.0  # removed before interpolation, so that the series varies slowly
+STEPS = 48  # distances to average over
 WIDE = 0.1  # share of the draws that cover waveforms and times evenly
-EAGER = 0.8  # delays are drawn by a detector's likelihood to this power
-LOUDEST = 29.0  # log likelihood in the proposal: a product of three is a float32
+EAGER = 0.8  # delays are drawn in proportion to the likelihood to this power
+LOUDEST = 29.0  # limit of a proposal's log likelihood: the product of 3 fits a float32
 LAYOUT = [BINARIES, DIRECTIONS, RANK, RISE_HZ, DRAWS, STEPS]  # what caches depend on
 
 
@@ -40,7 +40,7 @@ def log_factor(white, present, model, rng, draws=DRAWS):
         present: (3,), whether each detector has data.
         model: a `draws.Model`.
         rng: numpy Generator.
-        draws: how many; their chance moves a log near 0 by 0.1.
+        draws: number of draws; by default, a log near 0 is uncertain by 0.1.
 
     Returns:
         float: log of the likelihood with a signal of the population over that without.
@@ -50,20 +50,20 @@ def log_factor(white, present, model, rng, draws=DRAWS):
         Searle, arXiv:0804.1161, for bursts.
     """
     z = _correlations(white, model)
-    likely = _detector_ratios(z, present, model)
-    waveform, tick, weight = _cells(likely, model, rng, draws)
-    place, sky_weight = _directions(likely, waveform, tick, model.sky, rng)
+    ratios = _detector_ratios(z, present, model)
+    waveform, tick, weight = _waveforms_and_ticks(ratios, model, rng, draws)
+    place, sky_weight = _direction_indices(ratios, waveform, tick, model.sky, rng)
     arrival = tick + rng.uniform(-0.5, 0.5, draws)
     sky, population = model.sky, model.population
     merger = (model.first + arrival) / WHITENED_RATE - sky.geocentre[place]
     low, high = population.merger_s
     inside = (low <= merger) & (merger <= high)
-    prior = -np.log(len(likely[0]) * (high - low) * WHITENED_RATE)
+    prior = -np.log(len(ratios[0]) * (high - low) * WHITENED_RATE)
     angle = rng.uniform(0, np.pi, draws)[:, None, None]
     response = sky.plus[place] * np.cos(angle) + sky.cross[place] * np.sin(angle)
     response *= np.asarray(present)[:, None]
     times = arrival[:, None] + sky.late[place] * WHITENED_RATE
-    matched, power = _match(z, response, waveform, times, model)
+    matched, power = _output_and_power(z, response, waveform, times, model)
     weights = _over_distance(matched, power, population) + prior - weight - sky_weight
     return (
         float(logsumexp(weights[inside]) - np.log(draws)) if inside.any() else -np.inf
@@ -71,7 +71,7 @@ def log_factor(white, present, model, rng, draws=DRAWS):
 
 
 def _correlations(white, model):
-    """Correlation of each detector with each polarisation, (n, 2, ticks), three."""
+    """Correlation with both polarisations, (n, 2, ticks), for each detector."""
     correlations = []
     lags = np.arange(model.ticks) + model.first - BEFORE
     for strain, curve in zip(white.T, CURVE):
@@ -85,34 +85,34 @@ def _correlations(white, model):
 
 
 def _detector_ratios(z, present, model):
-    """Likelihood ratio of each detector by itself, (n, ticks) each, for the proposal.
+    """Likelihood ratio of each detector alone, (n, ticks), for the proposal.
 
-    Of the stronger polarisation, with the normal prior of the marginal matched filter.
+    With the stronger polarisation only, and the normal prior of `incoherent.marginal`.
     """
     nearer = (REFERENCE_MPC / model.population.typical_mpc) ** 2
-    heard = (model.sky.plus**2).sum(axis=2).mean(axis=0)
+    response = (model.sky.plus**2).sum(axis=2).mean(axis=0)
     middle = model.binaries.power.shape[1] // 2
     ratios = []
-    for detector, there in enumerate(present):
+    for detector, has_data in enumerate(present):
         power = model.binaries.power[CURVE[detector], middle, :, 0]
-        # Inclined binaries are heard by half of their response, at the least.
-        spread = there * 0.75 * nearer * heard[detector] * power / 2
+        # Inclined binaries keep between half and all of the response.
+        spread = has_data * 0.75 * nearer * response[detector] * power / 2
         first = z[detector][:, 0]
         scale = spread / (1 + spread) / (2 * np.maximum(power, 1e-9))
         exponent = (first.real**2 + first.imag**2) * scale[:, None].astype(np.float32)
-        likely = np.exp(np.minimum(exponent, LOUDEST))
-        ratios.append(likely / (1 + spread)[:, None].astype(np.float32))
+        ratio = np.exp(np.minimum(exponent, LOUDEST))
+        ratios.append(ratio / (1 + spread)[:, None].astype(np.float32))
     return ratios
 
 
-def _cells(likely, model, rng, draws):
+def _waveforms_and_ticks(ratios, model, rng, draws):
     """Waveform and tick in H1 of each draw, and the log of their probability.
 
-    The draws lie evenly in the cumulative distribution: no cell gets more by chance.
+    The draws are stratified: evenly spaced in the cumulative distribution.
     """
-    joint = likely[0].astype(float)
-    for other, later in zip(likely[1:], model.later):
-        joint *= other @ later
+    joint = ratios[0].astype(float)
+    for ratio, later in zip(ratios[1:], model.later):
+        joint *= ratio @ later
     joint[:, :EDGE] = joint[:, -EDGE:] = 0
     joint *= (1 - WIDE) / joint.sum()
     joint[:, EDGE:-EDGE] += WIDE / joint[:, EDGE:-EDGE].size
@@ -123,41 +123,41 @@ def _cells(likely, model, rng, draws):
     return waveform, tick, np.log(joint[waveform, tick])
 
 
-def _directions(likely, waveform, tick, sky, rng):
-    """A direction for each draw, and the log of its probability over the prior."""
+def _direction_indices(ratios, waveform, tick, sky, rng):
+    """Index of a direction for each draw, and its log probability over the prior."""
     chance = sky.chance.sum(axis=1)[None]
-    second, weight = _delays(chance, likely[1], waveform, tick, rng)
+    second, weight = _delay_indices(chance, ratios[1], waveform, tick, rng)
     chance = sky.chance[second] / chance[0, second, None]
-    third, other = _delays(chance, likely[2], waveform, tick, rng)
+    third, other = _delay_indices(chance, ratios[2], waveform, tick, rng)
     pair = second, third
     within = (rng.random(len(tick)) * sky.count[pair]).astype(int)
     return sky.start[pair] + within, weight + other - np.log(sky.chance[pair])
 
 
-def _delays(chance, likely, waveform, tick, rng):
-    """Index of a delay of one detector for each draw, and its log probability."""
+def _delay_indices(chance, ratio, waveform, tick, rng):
+    """Index of one detector's delay for each draw, and its log probability."""
     reach = chance.shape[1] // 2
     ticks = tick[:, None] + np.arange(-reach, reach + 1)
-    ticks = np.clip(ticks, 0, likely.shape[1] - 1)
-    proposed = chance * likely[waveform[:, None], ticks] ** EAGER
+    ticks = np.clip(ticks, 0, ratio.shape[1] - 1)
+    proposed = chance * ratio[waveform[:, None], ticks] ** EAGER
     proposed /= proposed.sum(axis=1, keepdims=True)
     total = np.cumsum(proposed, axis=1)
     place = (total < rng.random((len(tick), 1)) * total[:, -1:]).sum(axis=1)
     return place, np.log(proposed[np.arange(len(tick)), place])
 
 
-def _match(z, response, waveform, times, model):
-    """Modulus of the network's filter output, and its squared optimal SNR.
+def _output_and_power(z, response, waveform, times, model):
+    """Matched-filter output of the three detectors for each draw, and its power.
 
     Args:
-        z: as `_correlations` gives it.
-        response: (draws, 3, 2), antenna patterns.
-        waveform: (draws,).
-        times: (draws, 3), arrival, ticks.
+        z: correlations, from `_correlations`.
+        response: antenna patterns, (draws, 3, 2).
+        waveform: index of the waveform, (draws,).
+        times: arrival times, ticks, (draws, 3).
         model: a `draws.Model`.
 
     Returns:
-        Two of (draws,), at `REFERENCE_MPC`.
+        (modulus of the output, squared optimal SNR), (draws,), at `REFERENCE_MPC`.
     """
     crossed = model.binaries.crossed[waveform][:, None, None]
     response = np.where(crossed, response[..., ::-1], response)
@@ -168,7 +168,7 @@ def _match(z, response, waveform, times, model):
     for detector, curve in enumerate(CURVE):
         whole, part = np.divmod(times[:, detector], 1)
         whole, part = whole.astype(int), part[:, None]
-        # Lagrange's cubic through the four nearest.
+        # Lagrange's cubic through the four nearest ticks.
         others = [np.delete(around, i) for i in range(4)]
         cubic = [
             np.prod((part - other) / (around[i] - other), axis=1)
@@ -182,13 +182,13 @@ def _match(z, response, waveform, times, model):
             output += response[:, detector, pole] * (values * weights).sum(axis=1)
         first, second = response[:, detector].T
         grid = np.round(times[:, detector] / GRID).astype(int)
-        own, other, both = model.binaries.power[curve][grid, waveform].T
-        power += first**2 * own + second**2 * other + 2 * first * second * both
+        stronger, weaker, overlap = model.binaries.power[curve][grid, waveform].T
+        power += first**2 * stronger + second**2 * weaker + 2 * first * second * overlap
     return np.abs(output), power
 
 
 def _over_distance(matched, power, population):
-    """Log likelihood ratio, averaged over distance and phase, (draws,)."""
+    """Log of the likelihood ratio averaged over distance and phase, (draws,)."""
     edges = np.geomspace(*population.distance_mpc, STEPS + 1)
     volume = np.diff(edges**3) / (edges[-1] ** 3 - edges[0] ** 3)
     nearer = REFERENCE_MPC / np.sqrt(edges[1:] * edges[:-1])

@@ -23,13 +23,13 @@ from gwres.simulate.detectors import ORIENTATION, sky_response
 from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import WHITENED_RATE
 
-CANDIDATES = 800  # of which the templates are chosen
+CANDIDATES = 800  # waveforms to choose the templates from
 LAYOUT = [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3]  # what the cache depends on
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What the front end `templates` is made of.
+    """All that the front end `templates` is fitted with.
 
     Args:
         design: a `layers.templates.Design`.
@@ -41,7 +41,7 @@ class Filters:
 
 
 def filters(population, asd, count=CANDIDATES):
-    """Templates that cover a population, and the prior that it gives them.
+    """Templates that cover a population, and their prior.
 
     Args:
         population: a `Population`.
@@ -91,7 +91,7 @@ def prior(designed, population):
     merger = ticks[:, None] - sky.delays[:, 0]
     low, high = population.merger_s
     inside = ((low <= merger) & (merger <= high)) @ sky.weights
-    # A time outside the population's is unlikely, not impossible.
+    # A time that the population excludes is unlikely, not impossible.
     inside = np.maximum(inside, 1e-4)
     cells = np.log(inside / inside.sum())[:, None] + np.log(designed.share)
 

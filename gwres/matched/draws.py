@@ -1,4 +1,4 @@
-"""Draws that stand for a population, which `bayes` sums over."""
+"""Binaries and directions drawn from a population, for `bayes` to average over."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from gwres.simulate.population import Population
 from gwres.simulate.waveforms import STEP_HZ
 from gwres.strain import BAND, WHITENED_RATE, WHITENED_SAMPLES
 
-BINARIES, DIRECTIONS = 4096, 40_000  # how many stand for the population
-RISE_HZ = 1.0  # of whitening's lower edge, at which the signals begin
+BINARIES, DIRECTIONS = 4096, 40_000  # number of draws that represent the population
+RISE_HZ = 1.0  # width of whitening's lower edge, where the signals begin
 BEFORE, AFTER = 1792, 96  # samples of a waveform kept before and after its merger
 RANK = 56  # principal components that hold all but 0.1% of the waveforms' power
-EARTH_S, EDGE = 0.0213, 4  # light's way from the geocentre; ticks to interpolate over
-GRID = 12  # ticks between the times at which the waveforms' power is kept
+EARTH_S, EDGE = 0.0213, 4  # light travel time from the geocentre; spare ticks each side
+GRID = 12  # ticks between the times at which the waveforms' power is computed
 CURVES, CURVE = (0, 2), (0, 0, 1)  # as in `layers.templates`
 
 
@@ -43,16 +43,16 @@ class Binaries:
 
 @dataclass(frozen=True)
 class Sky:
-    """Directions, in order of their delays in ticks.
+    """Directions on the sky, sorted by their delays in ticks.
 
     Args:
         late: (n, 3), arrival in each detector after H1, s.
         geocentre: (n,), arrival in H1 after the geocentre, s.
         plus: (n, 3, 2), antenna patterns at polarisation angle 0.
         cross: (n, 3, 2), antenna patterns at pi/4.
-        chance: (delays of L1, delays of V1), share of the directions with these.
-        start: index of the first direction of each pair of delays, the same shape.
-        count: number of directions of each pair, the same shape.
+        chance: (delays of L1, delays of V1), share of the directions with both delays.
+        start: index of the first of these directions, same shape.
+        count: number of these directions, same shape.
     """
 
     late: np.ndarray
@@ -66,7 +66,7 @@ class Sky:
 
 @dataclass(frozen=True)
 class Model:
-    """All that the Bayes factor of a window needs.
+    """All that the Bayes factor needs beside the window.
 
     Args:
         population: a `Population`.
@@ -87,13 +87,13 @@ class Model:
 
 
 def draw(population, asd, binaries=BINARIES, seed=0):
-    """Draw binaries and directions that stand for a population.
+    """Draw binaries and directions that represent a population.
 
     Args:
         population: a `Population`.
         asd: as `whiten.fit_asd` gives it, (3, 2049).
-        binaries: how many waveforms; 4096 take half a core-minute.
-        seed: of the random draws.
+        binaries: number of waveforms; 4096 take half a core-minute.
+        seed: seed of the random draws.
 
     Returns:
         A `Model`.
@@ -105,12 +105,12 @@ def draw(population, asd, binaries=BINARIES, seed=0):
     rows = _rows(population, asd, binaries, rng)
     crossed = np.diff(np.linalg.norm(rows[0], axis=-1), axis=-1)[:, 0] > 0
     rows[:, crossed] = rows[:, crossed, ::-1]
-    power = np.stack([_power(each, first, ticks) for each in rows])
-    parts = [_expand(each) for each in rows]
+    power = np.stack([_power(series, first, ticks) for series in rows])
+    parts = [_expand(series) for series in rows]
     spectra, mix = (np.stack(part) for part in zip(*parts))
-    drawn = Binaries(spectra, mix, crossed, power)
+    sample = Binaries(spectra, mix, crossed, power)
     sky = _sky(rng)
-    return Model(population, drawn, sky, first, ticks, _later(sky.chance, ticks))
+    return Model(population, sample, sky, first, ticks, _later(sky.chance, ticks))
 
 
 def _rows(population, asd, count, rng):
@@ -119,9 +119,9 @@ def _rows(population, asd, count, rng):
     gains = gain(resampled(asd[list(CURVES)], frequencies), frequencies, RISE_HZ)
     rows = np.empty((len(CURVES), count, 2, BEFORE + AFTER), np.complex64)
     for place in range(count):
-        _, both = waveforms.draw(population, rng, BAND[1])
+        _, polarisations = waveforms.draw(population, rng, BAND[1])
         for curve, curve_gains in enumerate(gains):
-            series = whitened(both, curve_gains, WHITENED_RATE)
+            series = whitened(polarisations, curve_gains, WHITENED_RATE)
             rows[curve, place] = np.roll(series, BEFORE, -1)[:, : BEFORE + AFTER]
     return rows
 
@@ -136,7 +136,7 @@ def _power(rows, first, ticks):
     plus, cross = rows[:, 0], rows[:, 1]
     # The analytic signal's square is twice the waveform's.
     products = np.abs(plus) ** 2, np.abs(cross) ** 2, (plus * cross.conj()).real
-    return np.stack([(each @ weight).T for each in products], axis=-1)
+    return np.stack([(product @ weight).T for product in products], axis=-1)
 
 
 def _expand(rows):

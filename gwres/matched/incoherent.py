@@ -7,11 +7,11 @@ from gwres.strain import DETECTORS, WHITENED_RATE
 
 # A complex series at this rate holds all frequencies from 0 to 512 Hz.
 RATE = WHITENED_RATE // 2
-REACH_S = {"L1": 0.010, "V1": 0.028}  # light's travel time from H1
+REACH_S = {"L1": 0.010, "V1": 0.028}  # light travel time from H1
 
 
 def coincident(squares, spread):
-    """Sum of squared SNRs, at the best template and coincident times.
+    """Highest sum of squared SNRs of one template at coincident times.
 
     Args:
         squares: squared SNRs, (3, templates, times), times at `RATE`.
@@ -49,7 +49,7 @@ def marginal(squares, spread):
 
 
 def flat(squares, spread):
-    """`marginal` with no prior on the amplitude: large s, its factor left out.
+    """`marginal` without prior on the amplitude: large s, factor 1 / (1 + s) left out.
 
     The exponent is |z|^2 / 2, the maximum over amplitude and phase, which trusts an
     insensitive detector too much.
@@ -79,5 +79,5 @@ def _mean(squares, weights):
     return float(peak + np.log(np.exp(total - peak).mean()))
 
 
-# By name: functions of squared SNRs.
+# Functions of squared SNRs and spread, by name.
 STATISTICS = {"marginal": marginal, "flat": flat, "coincident": coincident}

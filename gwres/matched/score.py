@@ -31,52 +31,52 @@ from gwres.strain import DETECTORS, SHAPE
 CHUNK = 32  # windows at a time
 
 
-# `coherent` compares H1 and L1 in phase, as the front end `templates` does untrained;
-# `bayes` sums over the population with all three in phase, which nothing can beat.
+# `coherent` uses the phase between H1 and L1, as the front end `templates` does before
+# training; `bayes` uses all phases and averages over the population: it is optimal.
 NAMES = (*STATISTICS, "coherent", "bayes")
 
 
-def _apart(statistic, population, asd):
-    """The scores of whitened windows, each detector by itself, as a function.
+def _incoherent(statistic, population, asd):
+    """A function that scores windows with one of `STATISTICS`.
 
-    Its arguments are the windows and which detectors each of them has.
+    It takes whitened windows and, for each, which detectors are present.
     """
     bank = template_bank(templates(population, TEMPLATES), asd, population)
 
-    def judged(white, present):
-        for window, there in zip(white, present):
+    def scorer(white, present):
+        for window, detectors in zip(white, present):
             blocks = [z.real**2 + z.imag**2 for z in snr_series(window, bank)]
-            yield STATISTICS[statistic](np.hstack(blocks), bank.spread * there)
+            yield STATISTICS[statistic](np.hstack(blocks), bank.spread * detectors)
 
-    return judged
+    return scorer
 
 
 def _coherent(population, asd):
-    """As `_apart`, by the log Bayes factor of `layers.evidence`."""
+    """As `_incoherent`, with the log Bayes factor of `layers.evidence`."""
     front = filters(population, asd)
     series, evidence = Templates(dtype="float32"), Evidence()
     series.fit(front.design)
     evidence.fit(front.prior)
 
-    def judged(white, present):
+    def scorer(white, present):
         cells, _ = evidence(series(white))
         return ops.convert_to_numpy(ops.logsumexp(cells, axis=(1, 2))).tolist()
 
-    return judged
+    return scorer
 
 
 def _bayes(seed, population, asd):
-    """As `_apart`, by `bayes.log_factor`."""
+    """As `_incoherent`, with `bayes.log_factor`."""
     model = draws.draw(population, asd, seed=seed)
 
-    def judged(white, present):
-        # The same draws for every window, whichever others there are.
+    def scorer(white, present):
+        # Every window gets the same draws, so that no score depends on other windows.
         return [
-            bayes.log_factor(window, there, model, np.random.default_rng([seed, 1]))
-            for window, there in zip(white, present)
+            bayes.log_factor(window, detectors, model, np.random.default_rng([seed, 1]))
+            for window, detectors in zip(white, present)
         ]
 
-    return judged
+    return scorer
 
 
 def score(windows, asd, population, statistic="marginal", seed=0):
@@ -84,18 +84,18 @@ def score(windows, asd, population, statistic="marginal", seed=0):
 
     Args:
         windows: strain, an array, memmap or `corpus.Windows` of shape (n, 3, 4096),
-            read a few at a time by one thread a core. Rows of zeros, detectors that
-            are missing, add nothing.
+            read a few at a time by one thread per core. Rows of zeros (missing
+            detectors) add nothing.
         asd: as `whiten.fit_asd` gives it, float (3, 2049).
         population: a `Population`: the templates, the merger times and the distances.
         statistic: one of `NAMES`.
-        seed: of the random draws of `bayes`.
+        seed: seed of the random draws of `bayes`.
 
     Returns:
-        float64 (n,), which order the windows as logits do.
+        Scores, float64 (n,).
 
     Raises:
-        InputError: a wrong shape, or no such statistic.
+        InputError: a wrong shape, or an unknown statistic.
     """
     among("statistic", statistic, NAMES)
     if tuple(windows.shape[1:]) != SHAPE:
@@ -109,20 +109,20 @@ def score(windows, asd, population, statistic="marginal", seed=0):
     rise = draws.RISE_HZ if statistic == "bayes" else RISE_HZ
     gains = gain(asd, FREQUENCIES, rise)
     prepare = {"coherent": _coherent, "bayes": partial(_bayes, seed)}
-    prepare = prepare.get(statistic, partial(_apart, statistic))
-    judged = prepare(population, asd)
+    prepare = prepare.get(statistic, partial(_incoherent, statistic))
+    scorer = prepare(population, asd)
 
     def chunk(start):
         strain = np.asarray(windows[start : start + CHUNK])
         white = ops.convert_to_numpy(whiten(strain, gains))
-        return list(judged(white, strain.any(axis=-1)))
+        return list(scorer(white, strain.any(axis=-1)))
 
     starts = range(0, count, CHUNK)
-    # The linear algebra's own threads would get in the way of these.
+    # Threads of the linear algebra would compete with these.
     with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
-        done = ((len(scores), scores) for scores in pool.map(chunk, starts))
-        scored = list(progress(done, count, "matched filter"))
-    return np.array([value for scores in scored for value in scores], dtype=float)
+        finished = ((len(scores), scores) for scores in pool.map(chunk, starts))
+        chunks = list(progress(finished, count, "matched filter"))
+    return np.array([value for scores in chunks for value in scores], dtype=float)
 
 
 def baseline(windows, asd, population, statistic="marginal", seed=0):
@@ -136,10 +136,10 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
         seed: as for `score`.
 
     Returns:
-        DataFrame: the windows' table with a column logit, which orders them.
+        DataFrame: the windows' table with the scores as a column logit.
 
     Raises:
-        InputError: as `score`, or the cached scores are of another number of windows.
+        InputError: as for `score`, or the cache has another number of scores.
     """
     key = {
         "windows": windows.key,

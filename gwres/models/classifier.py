@@ -25,16 +25,15 @@ WIDTHS = {
 
 
 def network(config, frontend, filters=None):
-    """Whitened strain to logit.
+    """Build a network from whitened strain to one logit.
 
     Args:
         config: a `ResNet` with a width, which `Recipe.sized` gives it.
         frontend: "templates", a 2-D network on a map of SNR and evidence over time
-            and mass;
-            "waveform", a 1-D network on folded samples; or "spectrogram", a 2-D
-            network on constant-Q amplitudes. All are computed in the graph.
-        filters: a `design.Filters` for the front end `templates`; without them, the
-            weights have to be loaded.
+            and mass; "waveform", a 1-D network on folded samples; or "spectrogram", a
+            2-D network on constant-Q amplitudes. All are computed in the graph.
+        filters: a `design.Filters` for the front end `templates`; without them, its
+            weights must be loaded.
 
     Returns:
         keras.Model of (batch, 2048, 3) to (batch, 1).
@@ -60,13 +59,13 @@ def _templates(whitened, config, filters):
         evidence.fit(filters.prior)
     cells, power = evidence(templates(whitened))
     mean, deviation = NOISE
-    # Loud signals are told from noise long before the clip.
-    seen = ops.expand_dims(ops.clip((cells - mean) / deviation, -4.0, 8.0), -1)
+    # Evidence that reaches the upper limit is far above noise.
+    clipped = ops.expand_dims(ops.clip((cells - mean) / deviation, -4.0, 8.0), -1)
     mean, deviation = HIGHEST
-    x = layers.Concatenate()([(ops.sqrt(power + 0.01) - mean) / deviation, seen])
+    x = layers.Concatenate()([(ops.sqrt(power + 0.01) - mean) / deviation, clipped])
     bayes = ops.logsumexp(cells, axis=(1, 2))[:, None]
     beside = ops.clip(bayes / 4, -2.0, 4.0)
-    # The logit begins as the log Bayes factor, and the network learns what it lacks.
+    # The logit starts as the log Bayes factor, and the network learns to correct it.
     return trunk(merged(x, config, 2, strides=2), config, 2, beside) + bayes
 
 
@@ -87,7 +86,7 @@ def classifier(network, asd):
     """Put whitening before a network.
 
     Args:
-        network: whitened strain to logit, as `network` makes it.
+        network: keras.Model from whitened strain to logit, as `network` makes it.
         asd: as `whiten.fit_asd` gives it.
 
     Returns:

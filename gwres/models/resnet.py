@@ -21,26 +21,26 @@ DEPTHS = {
 CONVOLUTIONS = {"basic": 2, "bottleneck": 3}
 EXPANSION = {"basic": 1, "bottleneck": 4}
 NORMS = ("none", "batch", "group")
-GROUPS = 4  # of channels, that group normalisation makes
+GROUPS = 4  # groups of channels in group normalisation
 # Length of a bottleneck's middle kernel, in steps, for 1-D and for 2-D networks. Its
-# other two kernels are one step long. Three steps of an image reach eight neighbours;
-# three of a waveform reach two, which is too little to learn from.
+# other two kernels are one step long. In an image, three steps reach eight neighbours;
+# in a waveform they reach two, too few to learn from.
 MIDDLE = {1: 9, 2: 3}
-STEP = 0.2  # standard deviation that a block without normalisation adds at first
+STEP = 0.2  # standard deviation that an untrained, unnormalised block adds
 
 
 @dataclass(frozen=True)
 class ResNet:
-    """Which network.
+    """Settings of a residual network.
 
     Args:
         depth: a key of `DEPTHS`.
-        width: channels of the first stage; each stage has twice those of the last. 0
-            leaves it to the block and the front end.
-        norm: "none", where the first weights and the scale of each block keep unit
-            variance; "batch" or "group".
+        width: channels of the first stage, doubled from stage to stage; 0 lets the
+            block and the front end decide.
+        norm: normalisation: "batch", "group", or "none", where the initial weights and
+            the scale of each block keep the variance near 1.
         kernel: length of the stem's kernel, in folded samples (waveform) or pixels.
-        dropout: before the head, 0 to 1.
+        dropout: dropout rate before the head, 0 to 0.95.
     """
 
     depth: int = 34
@@ -71,7 +71,7 @@ class Scale(layers.Layer):
         self.initial = initial
 
     def build(self, shape):
-        """Make the number."""
+        """Make the weight."""
         start = keras.initializers.Constant(self.initial)
         self.factor = self.add_weight(name="factor", shape=(), initializer=start)
 
@@ -80,12 +80,15 @@ class Scale(layers.Layer):
         return x * ops.cast(self.factor, x.dtype)
 
     def get_config(self):
-        """The arguments."""
+        """The arguments that make the layer again."""
         return super().get_config() | {"initial": self.initial}
 
 
 class _Parts:
-    """Makes the layers of a network: 1-D or 2-D, with its kind of normalisation."""
+    """Makes the layers of one network: all 1-D or all 2-D, with one normalisation.
+
+    Both are chosen here once, so that stems and blocks are written once for all.
+    """
 
     def __init__(self, norm, dimensions):
         self.norm = norm
@@ -103,7 +106,7 @@ class _Parts:
         )
 
     def first(self, config, strides):
-        # Its input has passed no ReLU, which would halve the power.
+        # LeCun's weights, not He's: no ReLU has halved the power of the input.
         return self.conv(config.width, config.kernel, strides, "lecun_normal")
 
     def normalise(self, x):
@@ -119,10 +122,10 @@ class _Parts:
     def block(self, x, variance, filters, stride, block):
         """One residual block in pre-activation order.
 
-        Without normalisation the variance along the trunk is known at the start: the
-        noise that comes in is white with unit variance, He's first weights keep the
-        variance of a branch, and each block adds STEP^2. So a branch begins by dividing
-        by the trunk's standard deviation, and only depth is left to normalise for.
+        Without normalisation the variance along the trunk is known before training: the
+        input is white noise of unit variance, He's initial weights keep the variance of
+        a branch, and each block adds STEP^2. So each branch first divides by the
+        trunk's standard deviation. Returns the output and its variance.
 
         Source: He et al., arXiv:1603.05027; De & Smith, arXiv:2002.10444 (the learned
         scale); Brock et al., arXiv:2101.08692 (the division).
@@ -140,8 +143,8 @@ class _Parts:
             y = self.conv(out, 1)(self.relu(y))
         if self.norm == "none":
             y = Scale(STEP)(y)
-        entered = 1.0 if projected else variance
-        return layers.Add()([shortcut, y]), entered + STEP**2
+        shortcut_variance = 1.0 if projected else variance
+        return layers.Add()([shortcut, y]), shortcut_variance + STEP**2
 
 
 def trunk(x, config, dimensions, beside=None):
@@ -151,7 +154,7 @@ def trunk(x, config, dimensions, beside=None):
         x: (batch, *space, channels) with `dimensions` axes of space.
         config: a `ResNet` with a width.
         dimensions: 1 or 2.
-        beside: (batch, n), what the head sees beside the pooled features, or None.
+        beside: (batch, n), inputs of the head beside the pooled features, or None.
 
     Returns:
         (batch, 1), the logit, float32.
@@ -183,7 +186,7 @@ def stem(detectors, config, dimensions, strides=1):
         detectors: three tensors (batch, *space, channels), H1, L1, V1.
         config: a `ResNet` with a width.
         dimensions: 1 or 2.
-        strides: of the first layer.
+        strides: strides of the first layers.
 
     Returns:
         (batch, *space, width).
@@ -196,6 +199,6 @@ def stem(detectors, config, dimensions, strides=1):
 
 
 def merged(x, config, dimensions, strides=1):
-    """The stem of a map that holds all detectors: (batch, *space, width)."""
+    """The stem for one tensor `x` that holds all detectors; otherwise as `stem`."""
     parts = _Parts(config.norm, dimensions)
     return parts.conv(config.width, 1)(parts.relu(parts.first(config, strides)(x)))

@@ -1,4 +1,4 @@
-"""Several classifiers as one, whose logits are joined by plain numbers."""
+"""Several classifiers as one: a weighted sum of their logits."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,9 +18,9 @@ class Stack:
 
     Args:
         kind: "average", "nonnegative" or "logistic"; see `stacker.KINDS`.
-        weights: one for each member, in their order.
+        weights: weight of each member's logit, in the members' order.
         intercept: added to the sum.
-        pull: how strongly the weights were drawn towards the average's.
+        pull: how strongly the fit pulled the weights towards equal ones, from 0.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Stack:
     pull: float
 
     def __call__(self, logits):
-        """Join the members' logits.
+        """Sum the members' logits.
 
         Args:
             logits: (n, members).
@@ -38,7 +38,7 @@ class Stack:
             (n,) float64.
 
         Raises:
-            InputError: not as many columns as weights.
+            InputError: the number of columns is not that of the weights.
         """
         logits = np.asarray(logits, dtype=np.float64)
         if logits.ndim != 2 or logits.shape[1] != len(self.weights):
@@ -59,14 +59,14 @@ class Stack:
         return cls(**numbers | {"weights": tuple(numbers["weights"])})
 
 
-# What a classifier by itself answers: its own logit.
+# The stack of a single classifier: its logit, unchanged.
 SINGLE = Stack("average", (1.0,), 0.0, 0.0)
 
 
 def joined(classifiers):
-    """One function of several classifiers that computes nothing twice.
+    """Make one function of several classifiers that computes nothing twice.
 
-    Whitening, templates and evidence that have the same weights are shared.
+    Classifiers share whitening, templates and evidence where their weights are equal.
 
     Args:
         classifiers: keras.Models as `classifier.classifier` makes them.
@@ -85,14 +85,14 @@ def joined(classifiers):
         outputs = []
         for part, before in parts:
             outputs.append(part(strain if before is None else outputs[before]))
-        each = [trunk(outputs[last], training=False) for last, trunk in chains]
-        return ops.concatenate(each, axis=1)
+        members = [trunk(outputs[last], training=False) for last, trunk in chains]
+        return ops.concatenate(members, axis=1)
 
     return logits
 
 
 def _split(network):
-    """The part of a network that is not learned, or None, and the part that is."""
+    """Split a network into its fitted front end, or None, and the rest."""
     fitted = [layer for layer in network.layers if isinstance(layer, Fitted)]
     if not fitted:
         return None, network
@@ -101,7 +101,7 @@ def _split(network):
 
 
 def _place(parts, part, before):
-    """Index of a part in a list of (part, index of the one before it); added if new."""
+    """Index of (part, index of its input) in `parts`; appended if it is new."""
     weights = part.get_weights()
     for place, (other, earlier) in enumerate(parts):
         others = other.get_weights()

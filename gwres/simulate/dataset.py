@@ -24,12 +24,12 @@ COLUMNS = ("id", "split", "target", *PARAMETERS, *SNRS, "network_snr")
 
 @dataclass(frozen=True)
 class Source:
-    """A stream of simulated windows: the same source, the same windows.
+    """A stream of simulated windows; equal sources give equal windows.
 
     Args:
-        population: of the signals, which half of the windows hold.
-        seed: of the random draws.
-        split: keeps the streams of one seed apart, such as "train" or "holdout".
+        population: the `Population` of the signals, which half of the windows have.
+        seed: seed of the random draws.
+        split: name such as "train" or "holdout"; each split has its own stream.
     """
 
     population: Population
@@ -37,10 +37,10 @@ class Source:
     split: str
 
     def id(self, index):
-        """Ten hexadecimal digits, as the ids of G2Net are, no two alike.
+        """Ten hexadecimal digits, like the ids of G2Net, and no two alike.
 
-        Ten digits of a hash are not enough: two of 560,000 are alike in one data set
-        of seven. An odd factor permutes the numbers below 2^40.
+        A hash of ten digits would repeat: one in seven data sets of 560,000 windows
+        would have two equal ids. An odd factor permutes the numbers below 2^40.
         """
         factor = _number(f"{self.seed}") | 1
         offset = _number(f"{self.seed}/{self.split}")
@@ -77,23 +77,23 @@ def signal(population, rng):
 
     Returns:
         (float64 strain of shape (3, 4096), dict of `PARAMETERS` and the optimal SNRs,
-        which count the whole signal from 20 Hz up, not the window's part alone).
+        of the whole signal from 20 Hz up, not only of the part in the window).
     """
-    truth, both = waveforms.draw(population, rng, SAMPLE_RATE / 2)
+    truth, polarisations = waveforms.draw(population, rng, SAMPLE_RATE / 2)
     extrinsic = population.draw(rng, 1, EXTRINSIC)
     truth |= {name: float(values[0]) for name, values in extrinsic.items()}
-    strain, snrs = record(truth, both)
+    strain, snrs = record(truth, polarisations)
     truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
     return strain, truth
 
 
 def record(truth, both):
-    """What the three detectors record of a binary.
+    """Strain and SNRs of a binary in the three detectors.
 
     Args:
         truth: dict of `EXTRINSIC` names to floats.
-        both: its polarisations up to half of `SAMPLE_RATE`, as
-            `waveforms.polarisations` gives them.
+        both: plus and cross up to half of `SAMPLE_RATE`, from
+            `waveforms.polarisations`.
 
     Returns:
         (float64 strain of shape (3, 4096), optimal SNRs (3,)).
@@ -111,7 +111,7 @@ def record(truth, both):
 def optimal_snr(response, frequencies):
     """Optimal SNR in each detector.
 
-    rho^2 = 4 sum |h(f)|^2 / S(f) df over `BAND`'s lower edge and up.
+    rho^2 = 4 sum |h(f)|^2 / S(f) df, from the lower edge of `BAND` up.
 
     Args:
         response: complex (3, n), Fourier transform of the strain in strain/Hz.
@@ -148,13 +148,12 @@ def cached_windows(source, count):
 
     def make(folder):
         jobs = _jobs(source, count)
-        made = zip(
-            (stop - start for _, start, stop in jobs), waveforms.workers(jobs, _windows)
-        )
+        sizes = (stop - start for _, start, stop in jobs)
+        finished = zip(sizes, waveforms.workers(jobs, _windows))
         tables = []
         with open(folder / "strain.npy", "wb") as file:
             cache.begin_array(file, "<f4", (count, *SHAPE))
-            for strain, table in progress(made, count, f"{source.split} set"):
+            for strain, table in progress(finished, count, f"{source.split} set"):
                 file.write(strain.astype("<f4").tobytes())
                 tables.append(table)
         pd.concat(tables).to_parquet(folder / "truth.parquet", index=False)
@@ -163,12 +162,12 @@ def cached_windows(source, count):
 
 
 def describe(source, count):
-    """What a set of windows is made from, for the key of its cache."""
+    """All that a set of windows depends on, as the key of its cache."""
     return {**asdict(source), "count": count, "low_hz": BAND[0], "layout": 2}
 
 
 def _write(job):
-    """Write one chunk's windows, then its truth: the truth says that it is complete."""
+    """Write a chunk's windows, then its table, which marks the chunk as complete."""
     folder, source, start, stop = job
     strain, table = source.windows(start, stop)
     for name, window in zip(table["id"], strain):
@@ -188,17 +187,17 @@ def _part(folder, source, start):
 def write(folder, population, train, test, seed):
     """Write a data set that a G2Net reader cannot tell from the original.
 
-    Goes on where an earlier, interrupted call of the same arguments stopped.
+    Goes on where an earlier, interrupted call with the same arguments stopped.
 
     Args:
-        folder: where to; created.
+        folder: folder to write into; new, empty, or from an interrupted call.
         population: a `Population`.
-        train: how many windows with labels.
-        test: how many without.
-        seed: of the random draws.
+        train: number of windows with labels.
+        test: number of windows without labels.
+        seed: seed of the random draws.
 
     Raises:
-        InputError: the folder holds something else.
+        InputError: the folder holds other data.
     """
     folder = Path(folder)
     settings = {**asdict(population), "train": train, "test": test, "seed": seed}
@@ -212,7 +211,7 @@ def write(folder, population, train, test, seed):
                 f"{present}"
             )
     elif folder.is_dir() and any(
-        # A stamp that was being written when its process was killed is no matter.
+        # A killed process may leave a half-written stamp, which does no harm.
         not path.name.startswith(f".{stamp.name}-")
         for path in folder.iterdir()
     ):
@@ -225,10 +224,10 @@ def write(folder, population, train, test, seed):
         for split, count in (("train", train), ("test", test))
     ]
     jobs = [(folder, *job) for source, count in sources for job in _jobs(source, count)]
-    left = [job for job in jobs if not _part(*job[:3]).is_file()]
-    sizes = [stop - start for *_, start, stop in left]
-    made = zip(sizes, waveforms.workers(left, _write))
-    for _ in progress(made, sum(sizes), "simulate"):
+    missing = [job for job in jobs if not _part(*job[:3]).is_file()]
+    sizes = [stop - start for *_, start, stop in missing]
+    finished = zip(sizes, waveforms.workers(missing, _write))
+    for _ in progress(finished, sum(sizes), "simulate"):
         pass
     _tables(folder, [pd.read_parquet(_part(*job[:3])) for job in jobs])
 

@@ -1,4 +1,4 @@
-"""Where the detectors are and what they see of the two polarisations."""
+"""Antenna patterns of the three detectors, and arrival times at them."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,9 +13,9 @@ from gwres.strain import DETECTORS
 # every simulated window is recorded at one moment.
 GPS = 1_264_316_116.0
 
-# Squared SNR in a quadrature of a signal, over that of one face-on at the same
-# distance, for a detector with antenna pattern 1: the mean over orientations of
-# (1 + cos^2)^2 / 4 and of cos^2 is 7/15 and 1/3, and half of it is in a quadrature.
+# Mean squared SNR in one quadrature, over the squared SNR of a face-on binary at the
+# same distance, where F+^2 + Fx^2 = 1. Averaged over orientations (1 + cos^2)^2 / 4 is
+# 7/15 and cos^2 is 1/3; each quadrature has half of their mean.
 # Source: Finn & Chernoff, Phys. Rev. D 47, 2198 (1993).
 ORIENTATION = (7 / 15 + 1 / 3) / 4
 
@@ -29,7 +29,7 @@ def _geometry():
 
 
 def _directions(ra, dec, gps):
-    """Unit vectors in the Earth-fixed frame: to the source, and its sky frame."""
+    """Unit vectors in the Earth-fixed frame: to the source, and its south and east."""
     hour = np.asarray(ra) - lal.GreenwichMeanSiderealTime(lal.LIGOTimeGPS(gps))
     theta = np.pi / 2 - np.asarray(dec)
     radial = np.stack(
@@ -70,7 +70,7 @@ def patterns(ra, dec, psi, gps=GPS):
 
 
 def delays(ra, dec, gps=GPS):
-    """Arrival time at each detector after the geocentre.
+    """Arrival time at each detector, less that at the geocentre.
 
     Args:
         ra: right ascension, rad, (n,).
@@ -89,14 +89,14 @@ def delays(ra, dec, gps=GPS):
 class SkyResponse:
     """The network's response to waves from all over the sky.
 
-    A direction counts by the volume that signals of a given SNR reach us from:
-    the power of its response, to 3/2.
+    The weight of a direction is the volume from which signals reach a given SNR: its
+    squared response to the power 3/2.
 
     Args:
-        delays: arrival at each detector after the geocentre, s, (n, 3), directions
-            drawn evenly.
-        weights: of each direction, (n,), of sum 1.
-        covariance: (3, 3), mean over them of F+ F+ + Fx Fx of each two detectors.
+        delays: arrival at each detector after the geocentre, s, (n, 3), for directions
+            drawn evenly over the sky.
+        weights: weight of each direction, (n,); the sum is 1.
+        covariance: (3, 3), weighted mean of F+ F+ + Fx Fx for each two detectors.
     """
 
     delays: np.ndarray
@@ -106,7 +106,7 @@ class SkyResponse:
 
 @cache
 def sky_response(directions=50_000):
-    """The `SkyResponse` at the moment `GPS`, as of every simulated window."""
+    """The `SkyResponse` at `GPS`, the time of every simulated window."""
     rng = np.random.default_rng(0)
     ra = rng.uniform(0, 2 * np.pi, directions)
     dec = np.arcsin(rng.uniform(-1, 1, directions))

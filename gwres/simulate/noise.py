@@ -8,7 +8,7 @@ from bilby.gw.detector import PowerSpectralDensity
 
 from gwres.strain import DETECTORS, SAMPLE_RATE, SAMPLES
 
-LOW_HZ = 10.0  # G2Net's noise ends sharply here
+LOW_HZ = 10.0  # G2Net's noise has a sharp lower edge here
 # Drawn twice as long as a window and cut, so that no window is periodic.
 STREAM = 2 * SAMPLES
 
@@ -32,8 +32,8 @@ def asd(detector, frequencies):
         frequencies: Hz, any shape.
 
     Returns:
-        One-sided ASD in strain/sqrt(Hz), zero below `LOW_HZ`, interpolated between
-        the curve's logarithms, level beyond the curve's last point.
+        One-sided ASD in strain/sqrt(Hz): zero below `LOW_HZ`, interpolated in
+        logarithms, constant beyond the curve's last point.
 
     Source:
         LIGO-T2000012, `aligo_O4high` for H1 and L1 and `avirgo_O4high_NEW` for V1.
@@ -55,7 +55,7 @@ def noise(rng, count):
 
     Args:
         rng: numpy Generator.
-        count: how many windows.
+        count: number of windows.
 
     Returns:
         float64 strain of shape (count, 3, 4096), H1, L1, V1.

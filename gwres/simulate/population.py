@@ -1,4 +1,4 @@
-"""Which binaries there are: the priors of the simulated signals."""
+"""Populations of binaries: the priors of the simulated signals."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Population:
     isotropic, distance uniform in Euclidean volume.
 
     Args:
-        name: how runs and caches call it.
+        name: name of the population in runs and caches.
         distance_mpc: luminosity distance, Mpc.
         chirp_mass_msun: detector-frame chirp mass, solar masses.
         mass_ratio: secondary over primary, 0 to 1.
@@ -73,9 +73,9 @@ class Population:
 
     @property
     def typical_mpc(self):
-        """The median distance, Mpc, for the SNRs that a prior expects.
+        """The median distance, Mpc, at which a typical SNR is computed.
 
-        The mean square of the SNR would be that of the few loudest signals.
+        A mean squared SNR would be that of the few loudest signals.
         """
         return float(self.priors()["luminosity_distance"].rescale(0.5))
 
@@ -87,8 +87,8 @@ class Population:
 
         Args:
             rng: numpy Generator.
-            count: how many binaries.
-            names: which of `PARAMETERS`.
+            count: number of binaries.
+            names: the parameters to draw, from `PARAMETERS`.
 
         Returns:
             dict of name to float64 array of shape (count,).
@@ -102,7 +102,7 @@ class Population:
 POPULATIONS = {
     population.name: population
     for population in (
-        # The one whose matched-filter AUC and SNRs are those of real G2Net windows.
+        # With these distances, matched-filter AUC and SNRs are those of G2Net's data.
         Population("g2net", distance_mpc=(235.0, 3530.0)),
         Population("loud", distance_mpc=(200.0, 3000.0)),
     )

@@ -16,11 +16,11 @@ from gwres.progress import progress
 from gwres.simulate.population import INTRINSIC
 from gwres.strain import BAND, WHITENED_RATE
 
-STEP_HZ = 1 / 8  # a signal from 20 Hz up lasts up to 6 s: coarser steps wrap round
+STEP_HZ = 1 / 8  # signals from 20 Hz up last up to 6 s: coarser steps wrap them
 REFERENCE_MPC = 1000.0
-# The bank's waveforms: 3 s at the whitened rate, the merger a whole number of samples
-# in, so that a window with its merger at 1.5 to 1.8 s and 60 ms to spare lies clear of
-# the taper.
+# A waveform of the bank is 3 s at the whitened rate, with the merger on a sample. A
+# window of it with the merger at 1.5 to 1.8 s, give or take 60 ms, lies clear of the
+# taper.
 BANK_SAMPLES = 3 * WHITENED_RATE
 BANK_MERGER_S = 2.375
 BANK_TAPER_S = 0.25
@@ -29,7 +29,7 @@ ATTEMPTS = 10
 
 
 def bank_frequencies():
-    """The bank's frequencies: Hz, the bins of 3 s within `BAND`."""
+    """Frequencies of the bank, Hz: the bins of 3 s within `BAND`."""
     frequencies = np.fft.rfftfreq(BANK_SAMPLES, 1 / WHITENED_RATE)
     return frequencies[(frequencies >= BAND[0]) & (frequencies < BAND[1])]
 
@@ -48,7 +48,7 @@ def polarisations(parameters, approximant, high_hz):
 
     Raises:
         FloatingPointError: the approximant gave NaN or infinity, as IMRPhenomXPHM
-            does in rare corners.
+            does for rare parameters.
     """
     mass_1, mass_2 = chirp_mass_and_mass_ratio_to_component_masses(
         parameters["chirp_mass"], parameters["mass_ratio"]
@@ -65,21 +65,21 @@ def polarisations(parameters, approximant, high_hz):
         maximum_frequency=high_hz,
         **orientation,
     )
-    both = np.stack([waveform["plus"], waveform["cross"]])
-    if not np.isfinite(both).all():
+    spectra = np.stack([waveform["plus"], waveform["cross"]])
+    if not np.isfinite(spectra).all():
         raise FloatingPointError(f"{approximant} is not finite at {parameters}")
-    return both
+    return spectra
 
 
 def draw(population, rng, high_hz):
-    """One binary of a population that has a finite waveform.
+    """Draw a binary that has a finite waveform.
 
     Returns:
-        (dict of `INTRINSIC` names to floats, polarisations as above).
+        (dict of `INTRINSIC` names to floats, its `polarisations` up to `high_hz`).
     """
     for _ in range(ATTEMPTS):
-        drawn = population.draw(rng, 1, INTRINSIC)
-        parameters = {name: float(values[0]) for name, values in drawn.items()}
+        arrays = population.draw(rng, 1, INTRINSIC)
+        parameters = {name: float(values[0]) for name, values in arrays.items()}
         try:
             return parameters, polarisations(
                 parameters, population.approximant, high_hz
@@ -91,32 +91,32 @@ def draw(population, rng, high_hz):
     )
 
 
-def _segment(both):
-    """Polarisations of 8 s to the bank's bins of 3 s, as float32 DFT values."""
-    series = np.fft.irfft(both, axis=-1) * WHITENED_RATE
+def _segment(spectra):
+    """Cut polarisations of 8 s to 3 s: complex64 (2, bins) at `bank_frequencies()`."""
+    series = np.fft.irfft(spectra, axis=-1) * WHITENED_RATE
     merger = round(BANK_MERGER_S * WHITENED_RATE)
     series = np.roll(series, merger, axis=-1)[:, :BANK_SAMPLES]
     rise = int(BANK_TAPER_S * WHITENED_RATE)
     series[:, :rise] *= np.sin(np.pi / 2 * np.arange(rise) / rise) ** 2
-    spectrum = np.fft.rfft(series / REFERENCE_STRAIN)
+    segment = np.fft.rfft(series / REFERENCE_STRAIN)
     first = round(BAND[0] * BANK_SAMPLES / WHITENED_RATE)
-    return spectrum[:, first : first + len(bank_frequencies())].astype(np.complex64)
+    return segment[:, first : first + len(bank_frequencies())].astype(np.complex64)
 
 
-# The bank is kept in units of this strain, so that float32 holds its squares.
+# The bank is in units of this strain, so that float32 holds its squares.
 REFERENCE_STRAIN = 1e-21
 
 
 def _chunk(job):
     population, seed, number, count = job
     rng = np.random.default_rng([seed, number])
-    drawn = [draw(population, rng, BAND[1]) for _ in range(count)]
-    spectra = np.stack([_segment(both) for _, both in drawn])
-    return spectra, [parameters for parameters, _ in drawn]
+    binaries = [draw(population, rng, BAND[1]) for _ in range(count)]
+    spectra = np.stack([_segment(waveform) for _, waveform in binaries])
+    return spectra, [parameters for parameters, _ in binaries]
 
 
 def workers(jobs, function):
-    """Run `function` over `jobs` in order, in processes of their own, one a core.
+    """Yield `function` of each job, in order, computed by one process per core.
 
     They are spawned, not forked: a fork of a process with TensorFlow's threads hangs.
     """
@@ -129,13 +129,13 @@ def bank(population, count, seed):
 
     Args:
         population: a `Population`.
-        count: waveforms in the bank.
-        seed: of the random draws.
+        count: number of waveforms.
+        seed: seed of the random draws.
 
     Returns:
         Path of a folder with `spectra.npy`, complex64 (count, 2, bins) at
         `bank_frequencies()` in DFT units of `REFERENCE_STRAIN` at `REFERENCE_MPC`, and
-        `parameters.parquet`, a row each.
+        `parameters.parquet`, a row per waveform.
     """
 
     def make(folder):
@@ -146,8 +146,8 @@ def bank(population, count, seed):
         with open(folder / "spectra.npy", "wb") as file:
             shape = (count, 2, len(bank_frequencies()))
             cache.begin_array(file, np.complex64, shape)
-            made = zip(sizes, workers(jobs, _chunk))
-            for spectra, parameters in progress(made, count, "bank", "waveform"):
+            finished = zip(sizes, workers(jobs, _chunk))
+            for spectra, parameters in progress(finished, count, "bank", "waveform"):
                 file.write(spectra.tobytes())
                 rows += parameters
         pd.DataFrame(rows).to_parquet(folder / "parameters.parquet")
@@ -156,7 +156,7 @@ def bank(population, count, seed):
 
 
 def describe(population, count, seed):
-    """What a bank is made from, for the key of its cache."""
+    """All that a bank depends on, as the key of its cache."""
     return {
         "population": asdict(population),
         "count": count,

@@ -21,7 +21,7 @@ ALL = np.ones(3, bool)
 
 
 @pytest.fixture(scope="module")
-def known(curve):
+def model(curve):
     return draws.draw(G2NET, curve, 150, seed=3)
 
 
@@ -36,39 +36,39 @@ def white(curve):
 
 
 def signal(rng, seed=3, distance=900.0):
-    """Strain (3, 4096) of the first binary that `known` has, somewhere in the sky."""
-    _, both = waveforms.draw(G2NET, np.random.default_rng(seed), SAMPLE_RATE / 2)
+    """Strain (3, 4096) of the first binary of `model`, somewhere in the sky."""
+    _, waveform = waveforms.draw(G2NET, np.random.default_rng(seed), SAMPLE_RATE / 2)
     sky = rng.uniform(0, 6, 1), rng.uniform(-1, 1, 1)
     response = patterns(*sky, rng.uniform(0, 3, 1))[0]
     late = delays(*sky)[0]
     merger = rng.uniform(1.55, 1.75)
-    frequencies = np.arange(both.shape[1]) * waveforms.STEP_HZ
+    frequencies = np.arange(waveform.shape[1]) * waveforms.STEP_HZ
     turned = np.exp(-2j * np.pi * frequencies * (merger + late)[:, None])
-    spectrum = (response @ both) * turned * waveforms.REFERENCE_MPC / distance
+    spectrum = (response @ waveform) * turned * waveforms.REFERENCE_MPC / distance
     strain = np.fft.irfft(spectrum)[:, :SAMPLES] * SAMPLE_RATE
     return strain, response, merger + late
 
 
-def factor(window, known, seed=0, present=ALL, count=20_000):
-    return bayes.log_factor(window, present, known, np.random.default_rng(seed), count)
+def factor(window, model, seed=0, present=ALL, count=20_000):
+    return bayes.log_factor(window, present, model, np.random.default_rng(seed), count)
 
 
-def test_the_filter_reads_a_signal_at_its_place(known, curve):
+def test_the_filter_reads_a_signal_at_its_place(model, curve):
     """Without noise: output and power are the square of the optimal SNR."""
     strain, response, arrival = signal(np.random.default_rng(1))
     gains = gain(curve, FREQUENCIES, draws.RISE_HZ)
     window = np.asarray(whiten(strain[None], gains))[0]
-    z = bayes._correlations(window, known)
-    times = (arrival * WHITENED_RATE - known.first)[None]
+    z = bayes._correlations(window, model)
+    times = (arrival * WHITENED_RATE - model.first)[None]
     first = np.zeros(1, int)
-    output, power = bayes._match(z, response[None], first, times, known)
+    output, power = bayes._output_and_power(z, response[None], first, times, model)
     # The window holds the signal times its fade; at 900 Mpc, the reference is 1000.
     expected = (window**2 / np.maximum(fade(len(window)), 1e-3)).sum()
     nearer = waveforms.REFERENCE_MPC / 900.0
     assert power[0] * nearer**2 == pytest.approx(expected, rel=0.02)
     assert output[0] * nearer == pytest.approx(expected, rel=0.02)
-    late = bayes._match(z, response[None], first, times + 4, known)[0]
-    other = bayes._match(z, response[None, ::-1], first, times, known)[0]
+    late = bayes._output_and_power(z, response[None], first, times + 4, model)[0]
+    other = bayes._output_and_power(z, response[None, ::-1], first, times, model)[0]
     assert max(late[0], other[0]) < 0.9 * output[0]
 
 
@@ -83,57 +83,57 @@ def test_distance_and_phase_are_averaged():
 
         total, _ = dblquad(likely, 0, np.pi, near, far, epsrel=1e-6)
         expected = np.log(total / np.pi / ((far**3 - near**3) / 3))
-        found = bayes._over_distance(np.array([matched]), np.array([power]), G2NET)
-        assert found[0] == pytest.approx(expected, abs=0.01)
+        average = bayes._over_distance(np.array([matched]), np.array([power]), G2NET)
+        assert average[0] == pytest.approx(expected, abs=0.01)
 
 
-def test_no_data_is_no_evidence(known):
-    """The weights have mean 1: what draws are made with is what is divided by."""
+def test_no_data_is_no_evidence(model):
+    """The weights have mean 1: a draw is divided by the probability of drawing it."""
     nothing = np.zeros((2048, 3), np.float32)
-    assert factor(nothing, known, present=~ALL) == pytest.approx(0, abs=0.03)
+    assert factor(nothing, model, present=~ALL) == pytest.approx(0, abs=0.03)
     # A detector that was there and silent is evidence against a signal.
-    assert factor(nothing, known) < -0.1
+    assert factor(nothing, model) < -0.1
 
 
 def test_mean_is_one_in_noise(curve):
-    known = draws.draw(FAINT, curve, 60, seed=3)
+    model = draws.draw(FAINT, curve, 60, seed=3)
     gains = gain(curve, FREQUENCIES, draws.RISE_HZ)
     windows = np.asarray(whiten(noise(np.random.default_rng(2), 225), gains))
-    ratios = np.exp([factor(window, known, count=1000) for window in windows])
+    ratios = np.exp([factor(window, model, count=1000) for window in windows])
     error = ratios.std() / 15
     assert error < 0.03
     assert ratios.mean() == pytest.approx(1, abs=3 * error + 0.01)
-    louder = np.exp([factor(1.3 * w, known, count=1000) for w in windows])
+    louder = np.exp([factor(1.3 * w, model, count=1000) for w in windows])
     assert louder.mean() > ratios.mean() + 0.02
 
 
-def test_how_it_is_drawn_does_not_matter(known, white, monkeypatch):
-    found = [factor(window, known) for window in white]
-    assert min(found[5:]) > max(found[:5])
-    again = [factor(window, known, seed=1) for window in white]
-    assert found[:5] == pytest.approx(again[:5], abs=0.4)
+def test_how_it_is_drawn_does_not_matter(model, white, monkeypatch):
+    logs = [factor(window, model) for window in white]
+    assert min(logs[5:]) > max(logs[:5])
+    again = [factor(window, model, seed=1) for window in white]
+    assert logs[:5] == pytest.approx(again[:5], abs=0.4)
     monkeypatch.setattr(bayes, "WIDE", 0.6)
     monkeypatch.setattr(bayes, "EAGER", 0.4)
-    other = [factor(window, known, count=60_000) for window in white]
-    assert found[:5] == pytest.approx(other[:5], abs=0.4)
-    assert found != other
+    other = [factor(window, model, count=60_000) for window in white]
+    assert logs[:5] == pytest.approx(other[:5], abs=0.4)
+    assert logs != other
 
 
-def test_a_missing_detector_is_left_out(known, white):
+def test_a_missing_detector_is_left_out(model, white):
     window = white[7].copy()
     window[:, 0] = 0
-    without = factor(window, known, present=np.array([False, True, True]))
-    assert np.isfinite(without) and without < factor(white[7], known)
+    without = factor(window, model, present=np.array([False, True, True]))
+    assert np.isfinite(without) and without < factor(white[7], model)
     # Silence of H1 would be held against the signal that L1 hears.
-    assert without > factor(window, known)
+    assert without > factor(window, model)
 
 
-def test_waveforms_are_sums_of_few(known, curve):
-    assert known.binaries.mix.shape == (2, 150, 2, draws.RANK)
-    norms = (np.abs(known.binaries.mix) ** 2).sum(axis=-1) / 2
-    middle = known.binaries.power[:, known.binaries.power.shape[1] // 2]
+def test_waveforms_are_sums_of_few(model, curve):
+    assert model.binaries.mix.shape == (2, 150, 2, draws.RANK)
+    norms = (np.abs(model.binaries.mix) ** 2).sum(axis=-1) / 2
+    middle = model.binaries.power[:, model.binaries.power.shape[1] // 2]
     kept = norms.sum(axis=(1, 2)) / middle[..., :2].sum(axis=(1, 2))
     assert (kept > 0.99).all() and (kept < 1.02).all()
     assert (middle[0, :, 0] >= 0.99 * middle[0, :, 1]).all(), "the stronger one first"
-    assert known.sky.chance.sum() == pytest.approx(1)
-    assert len(DETECTORS) == known.sky.late.shape[1]
+    assert model.sky.chance.sum() == pytest.approx(1)
+    assert len(DETECTORS) == model.sky.late.shape[1]
