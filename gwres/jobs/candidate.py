@@ -54,6 +54,11 @@ class Candidate:
         table = self.predictions(split)
         return metrics.roc_auc(table["label"], table["logit"])
 
+    @property
+    def _holdout(self):
+        """ROC-AUC on the holdout, or None where there is none."""
+        return self.area("holdout") if "holdout" in self.judged else None
+
     def beside(self, split):
         """The ensemble less what is simpler, in ROC-AUC on a split.
 
@@ -89,8 +94,7 @@ class Candidate:
             tags.SPLIT_HASH: self.members[0].split_hash,
             tags.STACK: self.stack.kind,
         }
-        if "holdout" in self.judged:
-            area = self.area("holdout")
+        if area := self._holdout:
             named[f"{tags.HOLDOUT}roc_auc"] = area.value
             named[f"{tags.HOLDOUT}roc_auc_low"] = area.low
             named[f"{tags.HOLDOUT}roc_auc_high"] = area.high
@@ -98,14 +102,13 @@ class Candidate:
 
     def _card(self):
         """The description of the ensemble's version."""
-        judged = "holdout" in self.judged
         listed = [
             (model_link(f"models:/{one.name}/{one.version}"), one.kind, f"{weight:.4f}")
             for one, weight in zip(self.members, self.stack.weights)
         ]
         return notes.version(
             f"Stack of {len(listed)}: " + ", ".join(kind for _, kind, _ in listed),
-            self.area("holdout") if judged else None,
+            self._holdout,
             self.classical,
             runs.read(self.version.tags[tags.RUN]).place,
             [grid(["Member", "Network", "Weight"], listed)],

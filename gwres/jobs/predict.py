@@ -15,11 +15,11 @@ from gwres.jobs.publish import publish
 from gwres.pages import notes
 from gwres.progress import progress
 from gwres.serve import registered
+from gwres.serve.scorer import BATCH
 from gwres.tracking import log, registry, tags
 
 logger = logging.getLogger(__name__)
 PART = 1024  # windows that are scored before they are put on disk
-BATCH = 64  # windows in memory
 UNKNOWN = 0.5  # what a window gets that cannot be read: the sample's own value
 SHOWN = 20  # bad files named on the screen; all are in the list beside the submission
 APART = 2.0**-50  # of targets of different logits; a reader of the CSV may round

@@ -125,20 +125,12 @@ def rollback():
     with registry.one_promotion():
         new, old = registry.rollback()
     reason = f"version {old.number} was rolled back to version {new.number}"
-    # The run that made it may be gone by now; its version's tags are not.
-    area = predictions.area_of(
-        {
-            tag.replace(tags.HOLDOUT, "holdout/"): float(value)
-            for tag, value in new.tags.items()
-            if tag.startswith(tags.HOLDOUT)
-        }
-    )
     publish(
         lambda place: notes.rolled_back(
             ENSEMBLE,
             new.number,
             old.number,
-            area,
+            new.area,
             new.tags[tags.RUN],
             ui.command("promote", rollback="true"),
         ),

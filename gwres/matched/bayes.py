@@ -10,10 +10,10 @@ import numpy as np
 import scipy.fft
 from scipy.special import i0e, logsumexp
 
+from gwres.layers.templates import CURVE
 from gwres.matched.draws import (
     BEFORE,
     BINARIES,
-    CURVE,
     DIRECTIONS,
     EDGE,
     GRID,

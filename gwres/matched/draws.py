@@ -6,8 +6,9 @@ import numpy as np
 import scipy.fft
 from scipy.linalg import eigh
 
+from gwres.layers.templates import CURVES
 from gwres.layers.whiten import fade, gain, resampled
-from gwres.matched.bank import whitened
+from gwres.matched.bank import EARTH_S, whitened
 from gwres.simulate import waveforms
 from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.population import Population
@@ -18,9 +19,8 @@ BINARIES, DIRECTIONS = 4096, 40_000  # number of draws that represent the popula
 RISE_HZ = 1.0  # width of whitening's lower edge, where the signals begin
 BEFORE, AFTER = 1792, 96  # samples of a waveform kept before and after its merger
 RANK = 56  # principal components that hold all but 0.1% of the waveforms' power
-EARTH_S, EDGE = 0.0213, 4  # light travel time from the geocentre; spare ticks each side
+EDGE = 4  # spare ticks on each side, to interpolate over
 GRID = 12  # ticks between the times at which the waveforms' power is computed
-CURVES, CURVE = (0, 2), (0, 0, 1)  # as in `layers.templates`
 
 
 @dataclass(frozen=True)

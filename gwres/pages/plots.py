@@ -244,8 +244,7 @@ def history(table):
             f"a history needs the column epoch and one of {TRAIN_LOSS}, {VAL_LOSS} "
             f"and {VAL_AREA}; received {list(table.columns)}"
         )
-    styles = {TRAIN_LOSS: NETWORK_LOOK, VAL_LOSS: FILTER_LOOK}
-    styles[VAL_AREA] = {"color": GREEN, "linestyle": "-.", "marker": "^"}
+    styles = {TRAIN_LOSS: NETWORK_LOOK, VAL_LOSS: FILTER_LOOK, VAL_AREA: LOOKS[2]}
     figure, axes = canvas(2.7 * len(drawn), rows=len(drawn), sharex=True)
     for axis, (title, names) in zip(axes[:, 0], drawn.items()):
         for name in names:

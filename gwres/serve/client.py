@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gwres.errors import InputError
+from gwres.serve.guard import LENGTH, PARQUET
 from gwres.strain import SHAPE
 
 URL = "http://127.0.0.1:5001"
-PARQUET = "application/vnd.apache.parquet"
 # Requests under way at once: while one is scored, the server reads the next.
 AHEAD = 2
 # Strain has no gaps. Saying so spares both ends a level for every number.
 NUMBER = pa.field("element", pa.float32(), nullable=False)
-COLUMN = pa.field("strain", pa.list_(NUMBER, SHAPE[0] * SHAPE[1]), nullable=False)
+COLUMN = pa.field("strain", pa.list_(NUMBER, LENGTH), nullable=False)
 
 
 def score(windows, url=URL, batch=64, timeout=60.0):

@@ -57,6 +57,20 @@ class Version:
         """models:/name/version."""
         return f"models:/{self.name}/{self.number}"
 
+    @property
+    def area(self):
+        """ROC-AUC on the holdout, a `metrics.Interval`, or None where it has none.
+
+        It is read from the tags, for the run that made the version may be gone.
+        """
+        return area_of(
+            {
+                tag.replace(tags.HOLDOUT, "holdout/"): float(value)
+                for tag, value in self.tags.items()
+                if tag.startswith(tags.HOLDOUT)
+            }
+        )
+
 
 @contextmanager
 def one_promotion():
@@ -113,8 +127,7 @@ def pin(model):
 
 def registered():
     """Names of all registered models."""
-    models = mlflow.MlflowClient().search_registered_models(max_results=1000)
-    return sorted(model.name for model in models)
+    return sorted(model.name for model in mlflow.search_registered_models())
 
 
 def _versioned(model):
@@ -235,15 +248,10 @@ def current(alias=CHAMPION):
 
 def version_of(name, tag, value):
     """The `Version` of the name whose tag has the value, or None."""
-    client, token = mlflow.MlflowClient(), None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        for version in page:
-            if version.tags.get(tag) == value:
-                return Version.of(version)
-        token = page.token
-        if not token:
-            return None
+    versions = mlflow.search_model_versions(filter_string=f"name = '{name}'")
+    alike = (one for one in versions if one.tags.get(tag) == value)
+    version = next(alike, None)
+    return version and Version.of(version)
 
 
 def register(member):

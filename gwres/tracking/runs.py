@@ -127,8 +127,7 @@ def tagged(tags):
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     here = [mlflow.active_run().info.experiment_id]
     latest = ["attributes.start_time DESC"]
-    page = mlflow.MlflowClient().search_runs(here, where, order_by=latest)
-    return [Run.of(run) for run in page]
+    return _search(here, where, latest)
 
 
 def finished(experiment, metric):
@@ -149,20 +148,16 @@ def finished(experiment, metric):
             f"metric must be one of validation, such as {names.VAL_AREA}; received "
             f"{metric}"
         )
-    client = mlflow.MlflowClient()
-    experiments = {e.experiment_id: e.name for e in client.search_experiments()}
+    experiments = {e.experiment_id: e.name for e in mlflow.search_experiments()}
     if experiment == "own":
         chosen = mlflow.active_run().info.experiment_id
     else:
         chosen = next((i for i, name in experiments.items() if name == experiment), "")
-    runs = _trainings(client, chosen) if chosen else []
-    scored = [Member(run, _best(client, run, metric)) for run in runs]
+    runs = _trainings(chosen) if chosen else []
+    scored = [Member(run, _best(run, metric)) for run in runs]
     members = [one for one in scored if one.score is not None]
     if not members:
-        counts = {
-            name: len(_trainings(client, number))
-            for number, name in experiments.items()
-        }
+        counts = {name: len(_trainings(i)) for i, name in experiments.items()}
         held = ", ".join(f"{name} ({c})" for name, c in counts.items() if c) or "none"
         raise InputError(
             f"experiment {experiments.get(chosen, experiment)} holds no finished "
@@ -171,27 +166,26 @@ def finished(experiment, metric):
     return members
 
 
-def _trainings(client, experiment):
+def _search(experiments, where, order=None):
+    """All runs of experiments that fit a filter, however many."""
+    runs = mlflow.search_runs(experiments, where, order_by=order, output_format="list")
+    return [Run.of(run) for run in runs]
+
+
+def _trainings(experiment):
     """Finished runs that trained a network and are not a trial of a study."""
-    runs, token = [], None
-    while True:
-        page = client.search_runs(
-            [experiment], "attributes.status = 'FINISHED'", page_token=token
-        )
-        runs += map(Run.of, page)
-        token = page.token
-        if not token:
-            break
     needed = {names.DEPTH, names.FRONTEND, names.SPLIT_HASH}
     return [
-        run for run in runs if needed <= set(run.tags) and names.STATE not in run.tags
+        run
+        for run in _search([experiment], "attributes.status = 'FINISHED'")
+        if needed <= set(run.tags) and names.STATE not in run.tags
     ]
 
 
-def _best(client, run, metric):
+def _best(run, metric):
     if metric not in run.metrics:
         return None
-    history = client.get_metric_history(run.id, metric)
+    history = mlflow.MlflowClient().get_metric_history(run.id, metric)
     # Of a loss the least, as minus itself.
     sign = -1 if "loss" in metric else 1
     return max(sign * point.value for point in history)
