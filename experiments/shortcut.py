@@ -57,7 +57,9 @@ def judge(model, drawn, count):
     """
     folder = waveforms.bank(drawn, count, SEED)
     rows = pd.read_parquet(folder / "parameters.parquet")
-    extrinsic = drawn.draw(np.random.default_rng([SEED, 1]), count, EXTRINSIC)
+    powers = np.load(folder / "power.npy")
+    rng = np.random.default_rng([SEED, 1])
+    extrinsic = waveforms.place(drawn, powers, rng)
     rows = rows.assign(**extrinsic)
     spectra = np.load(folder / "spectra.npy", mmap_mode="r")
     asd = np.asarray(model.get_layer("whiten").asd, dtype=float)

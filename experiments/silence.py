@@ -51,11 +51,11 @@ def judge(model, data):
     """
     heard = open_corpus(data).judged["holdout"]
     drawn = population(data.population)
-    far = tuple(FARTHER * distance for distance in drawn.distance_mpc)
-    silent = judged_windows(replace(drawn, distance_mpc=far), "holdout", data.judged)
+    quiet = replace(drawn, loudness=drawn.loudness.quieter(FARTHER))
+    silent = judged_windows(quiet, "holdout", data.judged)
     labels = heard.table["label"]
-    quiet = int(np.argmax(labels == 0))
-    noise = [windows.read(quiet, quiet + 1) for windows in (heard, silent)]
+    first = int(np.argmax(labels == 0))
+    noise = [windows.read(first, first + 1) for windows in (heard, silent)]
     if (silent.table["label"] != labels).any() or (noise[0] != noise[1]).any():
         raise ValueError("expected the holdout's labels and noise, received others")
 

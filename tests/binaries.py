@@ -56,7 +56,11 @@ class Given:
     approximant = "IMRPhenomPv2"
 
     def __init__(self, parameters):
-        self.parameters = parameters
+        self.parameters, self.loudness = parameters, self
+
+    def distance(self, quantile, reach):
+        """The given distance, however far the binary reaches."""
+        return np.full(len(reach), self.parameters["luminosity_distance"])
 
     def draw(self, rng, count, names):
         """The given parameters, whatever the generator says."""

@@ -34,7 +34,13 @@ pytestmark = [
     # MLflow and pandas warn of one another when whole jobs run in this process.
     pytest.mark.filterwarnings("default"),
 ]
-TINY = {"width": 2, "bank": 48, "judged": 120, "psd_windows": 40, "population": "loud"}
+TINY = {
+    "width": 2,
+    "bank": 48,
+    "judged": 120,
+    "psd_windows": 40,
+    "population": "volumetric",
+}
 TINY |= {"samples": 512, "epochs": 1, "batch": 16}
 MODEL = "gwres-ensemble@champion"
 
@@ -46,7 +52,7 @@ def home(tmp_path_factory):
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
-        dataset.write(folder / "data", POPULATIONS["loud"], 4, 30, seed=5)
+        dataset.write(folder / "data", POPULATIONS["volumetric"], 4, 30, seed=5)
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         mlflow.set_tracking_uri(uri)

@@ -140,12 +140,12 @@ def _simulated(data):
 
     # The bank is for training alone, so it is made when training begins.
     @cache
-    def spectra():
+    def bank():
         folder = waveforms.bank(signals, data.bank, BANK_SEED)
-        return pipeline.resident(np.load(folder / "spectra.npy", mmap_mode="r"))
+        return pipeline.Bank.load(folder)
 
     def batches(live, seed, steps, first=0):
-        return pipeline.live(spectra(), signals, asd, live, seed, steps, first)
+        return pipeline.live(bank(), signals, asd, live, seed, steps, first)
 
     rows = pd.concat([windows.table for windows in judged.values()])
     name = f"simulated-{data.population}-{split_hash(rows)}"

@@ -16,6 +16,7 @@ from gwres.simulate.waveforms import (
     BANK_MERGER_S,
     REFERENCE_MPC,
     bank_frequencies,
+    place,
 )
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
@@ -146,30 +147,36 @@ def recorded(extrinsic, factor=1.0):
     return response.astype(np.float32), arrival.astype(np.float32)
 
 
-def resident(spectra):
-    """Load a bank into memory, once for all batches.
+@dataclass(frozen=True)
+class Bank:
+    """A bank of waveforms in memory, loaded once for all batches.
 
     Args:
-        spectra: complex64 (count, 2, bins), a memory map that may be closed later.
-
-    Returns:
-        tf.Tensor, float16 (count, 2, bins, 2): real and imaginary part last. In the
-        bank's units they stay below 100, and rounding is far below the noise.
+        spectra: float16 (count, 2, bins, 2): real and imaginary part last. In the
+            bank's units they stay below 100, and rounding is far below the noise.
+        powers: `waveforms.power` of each waveform, (count, 3, 3).
     """
-    parts = spectra.view(np.float32).reshape(*spectra.shape, 2)
-    with tf.device("cpu"):
-        return tf.constant(parts.astype(np.float16))
+
+    spectra: np.ndarray
+    powers: np.ndarray
+
+    @classmethod
+    def load(cls, folder):
+        """Load what `waveforms.bank` has written."""
+        spectra = np.load(folder / "spectra.npy", mmap_mode="r")
+        parts = spectra.view(np.float32).reshape(*spectra.shape, 2)
+        return cls(parts.astype(np.float16), np.load(folder / "power.npy"))
 
 
-def live(spectra, population, asd, config, seed, steps, first=0):
+def live(bank, population, asd, config, seed, steps, first=0):
     """Batches for training on simulated data, made on the fly.
 
     A batch depends on the seed and its step alone, so that a training run that was
     stopped continues with the same batches.
 
     Args:
-        spectra: the bank, as `resident` gives it.
-        population: a `Population`, for sky, time and distance.
+        bank: a `Bank`.
+        population: a `Population`, for sky, time and loudness.
         asd: as `whiten.fit_asd` gives it.
         config: a `Live`.
         seed: seed of the random draws.
@@ -182,16 +189,18 @@ def live(spectra, population, asd, config, seed, steps, first=0):
     injection = Injection.through(asd)
     pairs = config.batch // 2
     labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]
-    names = "luminosity_distance", "ra", "dec", "psi", "merger_time"
+    with tf.device("cpu"):
+        spectra = tf.constant(bank.spectra)
 
     def draws():
         for step in range(first, steps):
             rng = np.random.default_rng([seed, step])
             factor = loudness(step, steps, config)
             key = rng.integers(2**31, size=2, dtype=np.int32)
-            response, arrival = recorded(population.draw(rng, pairs, names), factor)
+            index = rng.integers(len(bank.powers), size=pairs)
+            extrinsic = place(population, bank.powers[index], rng)
+            response, arrival = recorded(extrinsic, factor)
             present = _present(rng, pairs, config.drop)
-            index = rng.integers(len(spectra), size=pairs)
             targets = rng.permutation(labels) if config.permute else labels
             yield key, index, response, arrival, present, targets
 

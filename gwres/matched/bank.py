@@ -96,7 +96,7 @@ def template_bank(plus, asd, population):
     Args:
         plus: templates, as `templates` gives them.
         asd: as `whiten.fit_asd` gives it, (3, 2049).
-        population: a `Population`, for its merger times and distances.
+        population: a `Population`, for its merger times and loudness.
 
     Returns:
         A `TemplateBank`.
@@ -119,12 +119,13 @@ def template_bank(plus, asd, population):
     norms = scipy.fft.irfft(weight * squares.conj(), 2 * half)[..., 2 * ticks]
     # A template that is almost all outside the window must not be blown up.
     norms = np.maximum(norms, 1e-3 * norms.max(axis=-1, keepdims=True))
-    nearer = (REFERENCE_MPC / population.typical_mpc) ** 2
     return TemplateBank(
         spectra=(scipy.fft.fft(cut)[..., :half].conj() / 2).astype(np.complex64),
         scale=(1 / np.sqrt(norms)).astype(np.float32),
         times=ticks / RATE,
-        spread=RESPONSE * nearer * norms.mean(axis=(1, 2)),
+        spread=population.loudness.spread(
+            RESPONSE * REFERENCE_MPC**2 * norms.mean(axis=(1, 2))
+        ),
     )
 
 

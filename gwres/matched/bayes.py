@@ -20,6 +20,7 @@ from gwres.matched.draws import (
     RANK,
     RISE_HZ,
 )
+from gwres.simulate import waveforms
 from gwres.simulate.waveforms import REFERENCE_MPC
 from gwres.strain import WHITENED_RATE
 
@@ -61,10 +62,12 @@ def log_factor(white, present, model, rng, draws=DRAWS):
     prior = -np.log(len(ratios[0]) * (high - low) * WHITENED_RATE)
     angle = rng.uniform(0, np.pi, draws)[:, None, None]
     response = sky.plus[place] * np.cos(angle) + sky.cross[place] * np.sin(angle)
+    reach = waveforms.reach(model.binaries.whole[waveform], response)
     response *= np.asarray(present)[:, None]
     times = arrival[:, None] + sky.late[place] * WHITENED_RATE
     matched, power = _output_and_power(z, response, waveform, times, model)
-    weights = _over_distance(matched, power, population) + prior - weight - sky_weight
+    weights = _over_distance(matched, power, reach, population.loudness)
+    weights += prior - weight - sky_weight
     return (
         float(logsumexp(weights[inside]) - np.log(draws)) if inside.any() else -np.inf
     )
@@ -89,14 +92,15 @@ def _detector_ratios(z, present, model):
 
     With the stronger polarisation only, and the normal prior of `incoherent.marginal`.
     """
-    nearer = (REFERENCE_MPC / model.population.typical_mpc) ** 2
     response = (model.sky.plus**2).sum(axis=2).mean(axis=0)
     middle = model.binaries.power.shape[1] // 2
+    powers = model.binaries.power[list(CURVE), middle, :, 0]
+    # Inclined binaries keep between half and all of the response.
+    heard = 0.75 * response[:, None] * powers / 2
+    spreads = model.population.loudness.spread(heard * REFERENCE_MPC**2)
     ratios = []
     for detector, has_data in enumerate(present):
-        power = model.binaries.power[CURVE[detector], middle, :, 0]
-        # Inclined binaries keep between half and all of the response.
-        spread = has_data * 0.75 * nearer * response[detector] * power / 2
+        power, spread = powers[detector], has_data * spreads[detector]
         first = z[detector][:, 0]
         scale = spread / (1 + spread) / (2 * np.maximum(power, 1e-9))
         exponent = (first.real**2 + first.imag**2) * scale[:, None].astype(np.float32)
@@ -187,11 +191,10 @@ def _output_and_power(z, response, waveform, times, model):
     return np.abs(output), power
 
 
-def _over_distance(matched, power, population):
+def _over_distance(matched, power, reach, loudness):
     """Log of the likelihood ratio averaged over distance and phase, (draws,)."""
-    edges = np.geomspace(*population.distance_mpc, STEPS + 1)
-    volume = np.diff(edges**3) / (edges[-1] ** 3 - edges[0] ** 3)
-    nearer = REFERENCE_MPC / np.sqrt(edges[1:] * edges[:-1])
+    distances, shares = loudness.steps(STEPS, reach)
+    nearer = REFERENCE_MPC / distances
     x = matched[:, None] * nearer
     exponent = x - power[:, None] * nearer**2 / 2
-    return logsumexp(np.log(i0e(x)) + exponent, b=volume, axis=1)
+    return logsumexp(np.log(i0e(x)) + exponent, b=shares, axis=1)

@@ -76,14 +76,15 @@ def prior(designed, population):
 
     Args:
         designed: a `Design`.
-        population: a `Population`, for its distances and merger times.
+        population: a `Population`, for its loudness and merger times.
 
     Returns:
         A `Prior`.
     """
-    sky = sky_response()
-    power = designed.power[[0, 0, 1]] * (REFERENCE_MPC / population.typical_mpc) ** 2
-    spread = ORIENTATION * np.diag(sky.covariance)[:, None] * power
+    sky = sky_response(population.loudness.sky_index)
+    power = designed.power[[0, 0, 1]] * REFERENCE_MPC**2
+    heard = ORIENTATION * np.diag(sky.covariance)[:, None]
+    spread = population.loudness.spread(heard * power)
     correlation = sky.covariance[0, 1]
     correlation /= np.sqrt(sky.covariance[0, 0] * sky.covariance[1, 1])
 

@@ -32,13 +32,16 @@ class Binaries:
         mix: (2, n, 2, RANK), coefficients of each polarisation, the stronger first.
         crossed: (n,), whether the stronger one is the cross polarisation.
         power: (2, times, n, 3), every `GRID` ticks: squared optimal SNR of the first
-            polarisation at `REFERENCE_MPC`, of the second, and their overlap.
+            polarisation at `REFERENCE_MPC`, of the second, and their overlap; only what
+            lies in the window counts.
+        whole: (n, 3, 3), `waveforms.power` of each, window or not.
     """
 
     spectra: np.ndarray
     mix: np.ndarray
     crossed: np.ndarray
     power: np.ndarray
+    whole: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,28 +105,34 @@ def draw(population, asd, binaries=BINARIES, seed=0):
     first = int((low - EARTH_S) * WHITENED_RATE) - EDGE
     ticks = int((high + EARTH_S) * WHITENED_RATE) + EDGE + 1 - first
     rng = np.random.default_rng(seed)
-    rows = _rows(population, asd, binaries, rng)
+    rows, whole = _rows(population, asd, binaries, rng)
     crossed = np.diff(np.linalg.norm(rows[0], axis=-1), axis=-1)[:, 0] > 0
     rows[:, crossed] = rows[:, crossed, ::-1]
     power = np.stack([_power(series, first, ticks) for series in rows])
     parts = [_expand(series) for series in rows]
     spectra, mix = (np.stack(part) for part in zip(*parts))
-    sample = Binaries(spectra, mix, crossed, power)
+    sample = Binaries(spectra, mix, crossed, power, whole)
     sky = _sky(rng)
     return Model(population, sample, sky, first, ticks, _later(sky.chance, ticks))
 
 
 def _rows(population, asd, count, rng):
-    """Whitened analytic polarisations, complex64 (2, count, 2, BEFORE + AFTER)."""
+    """Whitened analytic polarisations of binaries, and their `waveforms.power`.
+
+    Returns:
+        (complex64 (2, count, 2, BEFORE + AFTER), float32 (count, 3, 3)).
+    """
     frequencies = np.arange(round(BAND[1] / STEP_HZ) + 1) * STEP_HZ
     gains = gain(resampled(asd[list(CURVES)], frequencies), frequencies, RISE_HZ)
     rows = np.empty((len(CURVES), count, 2, BEFORE + AFTER), np.complex64)
+    whole = []
     for place in range(count):
         _, polarisations = waveforms.draw(population, rng, BAND[1])
+        whole.append(waveforms.power(polarisations))
         for curve, curve_gains in enumerate(gains):
             series = whitened(polarisations, curve_gains, WHITENED_RATE)
             rows[curve, place] = np.roll(series, BEFORE, -1)[:, : BEFORE + AFTER]
-    return rows
+    return rows, np.stack(whole).astype(np.float32)
 
 
 def _power(rows, first, ticks):

@@ -13,8 +13,8 @@ from gwres.errors import InputError
 from gwres.progress import progress
 from gwres.simulate import waveforms
 from gwres.simulate.detectors import delays, patterns
-from gwres.simulate.noise import asd, noise
-from gwres.simulate.population import EXTRINSIC, PARAMETERS, Population
+from gwres.simulate.noise import inner, noise
+from gwres.simulate.population import PARAMETERS, Population
 from gwres.strain import BAND, DETECTORS, SAMPLE_RATE, SAMPLES, SHAPE
 
 CHUNK = 250  # windows per job of a worker
@@ -80,7 +80,8 @@ def signal(population, rng):
         of the whole signal from 20 Hz up, not only of the part in the window).
     """
     truth, polarisations = waveforms.draw(population, rng, SAMPLE_RATE / 2)
-    extrinsic = population.draw(rng, 1, EXTRINSIC)
+    power = waveforms.power(polarisations)
+    extrinsic = waveforms.place(population, power[None], rng)
     truth |= {name: float(values[0]) for name, values in extrinsic.items()}
     strain, snrs = record(truth, polarisations)
     truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
@@ -105,28 +106,7 @@ def record(truth, both):
     frequencies = np.arange(both.shape[1]) * waveforms.STEP_HZ
     shifted = response * np.exp(-2j * np.pi * frequencies * arrival[:, None])
     strain = np.fft.irfft(shifted)[:, :SAMPLES] * SAMPLE_RATE
-    return strain, optimal_snr(response, frequencies)
-
-
-def optimal_snr(response, frequencies):
-    """Optimal SNR in each detector.
-
-    rho^2 = 4 sum |h(f)|^2 / S(f) df, from the lower edge of `BAND` up.
-
-    Args:
-        response: complex (3, n), Fourier transform of the strain in strain/Hz.
-        frequencies: Hz, (n,), evenly spaced.
-
-    Returns:
-        (3,) float64.
-
-    Source:
-        Allen et al., Phys. Rev. D 85, 122006 (2012), equation 4.3.
-    """
-    band = (frequencies >= BAND[0]) & (frequencies < frequencies[-1])
-    step = frequencies[1] - frequencies[0]
-    asds = np.stack([asd(detector, frequencies[band]) for detector in DETECTORS])
-    return np.sqrt(4 * step * (np.abs(response[:, band] / asds) ** 2).sum(axis=1))
+    return strain, np.sqrt(inner(response, response, frequencies))
 
 
 def _windows(job):

@@ -89,8 +89,8 @@ def delays(ra, dec, gps=GPS):
 class SkyResponse:
     """The network's response to waves from all over the sky.
 
-    The weight of a direction is the volume from which signals reach a given SNR: its
-    squared response to the power 3/2.
+    The weight of a direction is how often a signal of a given SNR comes from it: its
+    squared response to the power that a population's `sky_index` gives.
 
     Args:
         delays: arrival at each detector after the geocentre, s, (n, 3), for directions
@@ -105,14 +105,14 @@ class SkyResponse:
 
 
 @cache
-def sky_response(directions=50_000):
+def sky_response(index, directions=50_000):
     """The `SkyResponse` at `GPS`, the time of every simulated window."""
     rng = np.random.default_rng(0)
     ra = rng.uniform(0, 2 * np.pi, directions)
     dec = np.arcsin(rng.uniform(-1, 1, directions))
     response = patterns(ra, dec, np.zeros(directions))
     products = np.einsum("ndp,nep->nde", response, response)
-    weights = np.trace(products, axis1=1, axis2=2) ** 1.5
+    weights = np.trace(products, axis1=1, axis2=2) ** index
     weights /= weights.sum()
     covariance = np.einsum("n,nde->de", weights, products)
     return SkyResponse(delays(ra, dec), weights, covariance)

@@ -6,7 +6,7 @@ from importlib.resources import files
 import numpy as np
 from bilby.gw.detector import PowerSpectralDensity
 
-from gwres.strain import DETECTORS, SAMPLE_RATE, SAMPLES
+from gwres.strain import BAND, DETECTORS, SAMPLE_RATE, SAMPLES
 
 LOW_HZ = 10.0  # G2Net's noise has a sharp lower edge here
 # Drawn twice as long as a window and cut, so that no window is periodic.
@@ -42,6 +42,30 @@ def asd(detector, frequencies):
     with np.errstate(divide="ignore"):
         curve = np.exp(np.interp(np.log(frequencies), *_curve(detector)))
     return np.where(frequencies < LOW_HZ, 0.0, curve)
+
+
+def inner(first, second, frequencies):
+    """Noise-weighted inner product of signals in each detector.
+
+    (a|b) = 4 Re sum a conj(b) / S(f) df, from the lower edge of `BAND` up, without the
+    last frequency. (h|h) is the squared optimal SNR.
+
+    Args:
+        first: complex (..., 3, n), Fourier transforms in strain/Hz.
+        second: the same shape.
+        frequencies: Hz, (n,), evenly spaced.
+
+    Returns:
+        (..., 3) float64.
+
+    Source:
+        Allen et al., Phys. Rev. D 85, 122006 (2012), equation 4.3.
+    """
+    band = (frequencies >= BAND[0]) & (frequencies < frequencies[-1])
+    step = frequencies[1] - frequencies[0]
+    asds = np.stack([asd(detector, frequencies[band]) for detector in DETECTORS])
+    white = (first[..., band] / asds) * (second[..., band] / asds).conj()
+    return 4 * step * white.real.sum(axis=-1)
 
 
 @cache

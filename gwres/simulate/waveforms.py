@@ -13,7 +13,9 @@ from bilby.gw.source import lal_binary_black_hole
 from gwres import cache
 from gwres.cores import cores
 from gwres.progress import progress
-from gwres.simulate.population import INTRINSIC
+from gwres.simulate.detectors import patterns
+from gwres.simulate.noise import inner
+from gwres.simulate.population import INTRINSIC, PLACE
 from gwres.strain import BAND, WHITENED_RATE
 
 STEP_HZ = 1 / 8  # signals from 20 Hz up last up to 6 s: coarser steps wrap them
@@ -112,7 +114,59 @@ def _chunk(job):
     rng = np.random.default_rng([seed, number])
     binaries = [draw(population, rng, BAND[1]) for _ in range(count)]
     spectra = np.stack([_segment(waveform) for _, waveform in binaries])
-    return spectra, [parameters for parameters, _ in binaries]
+    powers = np.stack([power(waveform) for _, waveform in binaries])
+    return spectra, powers, [parameters for parameters, _ in binaries]
+
+
+def power(both):
+    """What a binary's squared optimal SNR in each detector is made of.
+
+    Args:
+        both: plus and cross, from `polarisations`.
+
+    Returns:
+        float64 (3, 3), detector by (plus, cross, overlap), at `REFERENCE_MPC`.
+    """
+    frequencies = np.arange(both.shape[1]) * STEP_HZ
+    plus, cross = both[:, None]
+    pairs = (plus, plus), (cross, cross), (plus, cross)
+    products = [inner(one, other, frequencies) for one, other in pairs]
+    return np.stack(products, axis=-1)
+
+
+def reach(powers, patterns):
+    """Distance at which the optimal SNR of the network is 1.
+
+    Args:
+        powers: (n, 3, 3), from `power`.
+        patterns: (n, 3, 2), antenna patterns.
+
+    Returns:
+        (n,), Mpc.
+    """
+    plus, cross = np.moveaxis(patterns, -1, 0)
+    factors = np.stack([plus**2, cross**2, 2 * plus * cross], axis=-1)
+    return REFERENCE_MPC * np.sqrt((factors * powers).sum(axis=(1, 2)))
+
+
+def place(population, powers, rng):
+    """Put binaries somewhere in the sky, each as loud as it may be.
+
+    Args:
+        population: a `Population`.
+        powers: `power` of each binary, (n, 3, 3).
+        rng: numpy Generator.
+
+    Returns:
+        dict of `EXTRINSIC` names to float64 (n,).
+    """
+    count = len(powers)
+    quantile, sky = rng.random(count), population.draw(rng, count, PLACE)
+    within = reach(powers, patterns(sky["ra"], sky["dec"], sky["psi"]))
+    return {
+        "luminosity_distance": population.loudness.distance(quantile, within),
+        **sky,
+    }
 
 
 def workers(jobs, function):
@@ -134,22 +188,25 @@ def bank(population, count, seed):
 
     Returns:
         Path of a folder with `spectra.npy`, complex64 (count, 2, bins) at
-        `bank_frequencies()` in DFT units of `REFERENCE_STRAIN` at `REFERENCE_MPC`, and
-        `parameters.parquet`, a row per waveform.
+        `bank_frequencies()` in DFT units of `REFERENCE_STRAIN` at `REFERENCE_MPC`,
+        `power.npy`, the `power` of each, and `parameters.parquet`, a row per waveform.
     """
 
     def make(folder):
         chunks = range(-(-count // CHUNK))
         sizes = [min(CHUNK, count - number * CHUNK) for number in chunks]
         jobs = [(population, seed, n, size) for n, size in zip(chunks, sizes)]
-        rows = []
+        rows, powers = [], []
         with open(folder / "spectra.npy", "wb") as file:
             shape = (count, 2, len(bank_frequencies()))
             cache.begin_array(file, np.complex64, shape)
             finished = zip(sizes, workers(jobs, _chunk))
-            for spectra, parameters in progress(finished, count, "bank", "waveform"):
+            for chunk in progress(finished, count, "bank", "waveform"):
+                spectra, power, parameters = chunk
                 file.write(spectra.tobytes())
+                powers.append(power)
                 rows += parameters
+        np.save(folder / "power.npy", np.concatenate(powers).astype(np.float32))
         pd.DataFrame(rows).to_parquet(folder / "parameters.parquet")
 
     return cache.folder("bank", describe(population, count, seed), make)
@@ -161,5 +218,5 @@ def describe(population, count, seed):
         "population": asdict(population),
         "count": count,
         "seed": seed,
-        "layout": [BANK_SAMPLES, BANK_MERGER_S, BANK_TAPER_S, *BAND, STEP_HZ],
+        "layout": [BANK_SAMPLES, BANK_MERGER_S, BANK_TAPER_S, *BAND, STEP_HZ, 2],
     }

@@ -11,7 +11,7 @@ from gwres.simulate.population import POPULATIONS
 def simulated(tmp_path_factory):
     """A simulated G2Net folder: 60 training and 4 test windows."""
     folder = tmp_path_factory.mktemp("g2net") / "set"
-    dataset.write(folder, POPULATIONS["loud"], 60, 4, seed=3)
+    dataset.write(folder, POPULATIONS["volumetric"], 60, 4, seed=3)
     return folder
 
 

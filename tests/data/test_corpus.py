@@ -63,7 +63,7 @@ def test_live_pairs_share_their_noise(live):
     noise, signal = x[16:], x[:16] - x[16:]
     assert noise[:, 200:-200].std() == pytest.approx(0.976, abs=0.01)
     norms = np.sqrt((signal**2).sum((1, 2)))
-    # Three times as loud at the first step: SNR 6.6 in the median becomes about 20.
+    # Three times as loud at the first step: SNR 6 in the median becomes about 18.
     assert 8 < np.median(norms) < 40
     early = (signal[:, :1200] ** 2).sum() / (signal**2).sum()
     assert early < 0.4, "the merger lies late in the window"

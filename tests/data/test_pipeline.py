@@ -5,10 +5,9 @@ import pytest
 import tensorflow as tf
 
 from gwres.data import pipeline
-from gwres.data.pipeline import Injection, Live, recorded
+from gwres.data.pipeline import Bank, Injection, Live, recorded
 from gwres.simulate.population import population
-
-NAMES = ("luminosity_distance", "ra", "dec", "psi", "merger_time")
+from gwres.simulate.waveforms import place
 
 
 @pytest.fixture(scope="module")
@@ -16,19 +15,21 @@ def spectra(bank):
     return np.load(bank / "spectra.npy", mmap_mode="r")
 
 
-def test_a_batch_is_noise_and_the_same_noise_with_signals(spectra, curve):
+@pytest.fixture(scope="module")
+def powers(bank):
+    return np.load(bank / "power.npy")
+
+
+def test_a_batch_is_noise_and_the_same_noise_with_signals(bank, spectra, powers, curve):
     """Made again by hand of `Injection` and `recorded`, with the batch's own draws."""
     config, drawn = Live(batch=8, loud=2.0, ease=0.5, drop=0.0), population("g2net")
-    batches = pipeline.live(
-        pipeline.resident(spectra), drawn, curve, config, seed=5, steps=4
-    )
+    batches = pipeline.live(Bank.load(bank), drawn, curve, config, seed=5, steps=4)
     windows, labels = next(iter(batches))
     np.testing.assert_array_equal(labels[:, 0], [1] * 4 + [0] * 4)
     rng = np.random.default_rng([5, 0])
     key = rng.integers(2**31, size=2, dtype=np.int32)
-    response, arrival = recorded(drawn.draw(rng, 4, NAMES), factor=2.0)
-    rng.random((4, 3))  # which detectors are missing: none
     index = rng.integers(len(spectra), size=4)
+    response, arrival = recorded(place(drawn, powers[index], rng), factor=2.0)
     injection = Injection.through(curve)
     normals = tf.random.stateless_normal((4, *injection.shape), key)
     noise = np.asarray(injection.noise(normals))
@@ -41,8 +42,8 @@ def test_a_batch_is_noise_and_the_same_noise_with_signals(spectra, curve):
     assert loudest > 0.5 and 0.9 < noise[:, 500:1500].std() < 1.05
 
 
-def test_a_louder_signal_is_the_same_signal(spectra, curve):
-    extrinsic = population("g2net").draw(np.random.default_rng(1), 3, NAMES)
+def test_a_louder_signal_is_the_same_signal(spectra, powers, curve):
+    extrinsic = place(population("g2net"), powers[:3], np.random.default_rng(1))
     injection = Injection.through(curve)
     chosen = np.array(spectra[:3]).view(np.float32).reshape(3, 2, -1, 2)
     one, three = (
@@ -53,14 +54,14 @@ def test_a_louder_signal_is_the_same_signal(spectra, curve):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_batches_do_not_depend_on_the_cores(spectra, curve, monkeypatch, count):
+def test_batches_do_not_depend_on_the_cores(bank, curve, monkeypatch, count):
     """Nor on where a training that was stopped goes on."""
     monkeypatch.setenv("GWRES_CORES", str(count))
-    resident, drawn = pipeline.resident(spectra), population("g2net")
+    loaded, drawn = Bank.load(bank), population("g2net")
     config = Live(batch=8, loud=1.0)
 
     def batches(first):
-        made = pipeline.live(resident, drawn, curve, config, 5, 4, first)
+        made = pipeline.live(loaded, drawn, curve, config, 5, 4, first)
         return [np.asarray(windows) for windows, _ in made]
 
     whole, late = batches(0), batches(2)

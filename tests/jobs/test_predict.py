@@ -17,7 +17,7 @@ COUNT = 30
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("g2net") / "set"
-    dataset.write(folder, POPULATIONS["loud"], 4, COUNT, seed=5)
+    dataset.write(folder, POPULATIONS["volumetric"], 4, COUNT, seed=5)
     return folder
 
 

@@ -9,8 +9,13 @@ from scipy.signal import welch
 from gwres.layers.inject import respond, white
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.simulate.detectors import delays, patterns
-from gwres.simulate.population import EXTRINSIC, population
-from gwres.simulate.waveforms import BANK_MERGER_S, REFERENCE_MPC, bank_frequencies
+from gwres.simulate.population import population
+from gwres.simulate.waveforms import (
+    BANK_MERGER_S,
+    REFERENCE_MPC,
+    bank_frequencies,
+    place,
+)
 from gwres.strain import WHITENED_RATE, WHITENED_SAMPLES
 from tests.binaries import record
 from tests.contract import close
@@ -23,7 +28,8 @@ COUNT = 24
 @pytest.fixture(scope="module")
 def binaries(bank):
     """The bank's binaries, each somewhere in the sky, as `record` takes them."""
-    extrinsic = population("g2net").draw(np.random.default_rng(7), COUNT, EXTRINSIC)
+    powers = np.load(bank / "power.npy")
+    extrinsic = place(population("g2net"), powers, np.random.default_rng(7))
     rows = pd.read_parquet(bank / "parameters.parquet").assign(**extrinsic)
     return rows.to_dict("records")
 

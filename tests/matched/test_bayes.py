@@ -11,12 +11,12 @@ from gwres.matched import bayes, draws
 from gwres.simulate import waveforms
 from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.noise import noise
-from gwres.simulate.population import population
+from gwres.simulate.population import SnrPowerLaw, Volumetric, population
 from gwres.strain import DETECTORS, SAMPLE_RATE, SAMPLES, WHITENED_RATE
 
 G2NET = population("g2net")
 # So far away that the mean over noise converges.
-FAINT = replace(G2NET, distance_mpc=(15_000.0, 20_000.0))
+FAINT = replace(G2NET, loudness=Volumetric(15_000.0, 20_000.0))
 ALL = np.ones(3, bool)
 
 
@@ -72,18 +72,27 @@ def test_the_filter_reads_a_signal_at_its_place(model, curve):
     assert max(late[0], other[0]) < 0.9 * output[0]
 
 
-def test_distance_and_phase_are_averaged():
-    near, far = G2NET.distance_mpc
+@pytest.mark.parametrize(
+    ("loudness", "index", "nearest", "farthest"),
+    [
+        # p(rho) as rho^-2.5 with rho = 7000 Mpc / distance is distance^0.5.
+        (SnrPowerLaw(4.0, 30.0, -2.5), 0.5, 7000 / 30, 7000 / 4),
+        (Volumetric(235.0, 3530.0), 2, 235.0, 3530.0),
+    ],
+)
+def test_distance_and_phase_are_averaged(loudness, index, nearest, farthest):
     for matched, power in ((0.0, 2.0), (9.0, 4.0), (40.0, 30.0)):
 
         def likely(distance, phase, matched=matched, power=power):
             nearer = waveforms.REFERENCE_MPC / distance
             log = nearer * matched * np.cos(phase) - nearer**2 * power / 2
-            return np.exp(log) * distance**2
+            return np.exp(log) * distance**index
 
-        total, _ = dblquad(likely, 0, np.pi, near, far, epsrel=1e-6)
-        expected = np.log(total / np.pi / ((far**3 - near**3) / 3))
-        average = bayes._over_distance(np.array([matched]), np.array([power]), G2NET)
+        total, _ = dblquad(likely, 0, np.pi, nearest, farthest, epsrel=1e-6)
+        volume = (farthest ** (index + 1) - nearest ** (index + 1)) / (index + 1)
+        expected = np.log(total / np.pi / volume)
+        given = (np.array([value]) for value in (matched, power, 7000.0))
+        average = bayes._over_distance(*given, loudness)
         assert average[0] == pytest.approx(expected, abs=0.01)
 
 
@@ -108,9 +117,9 @@ def test_mean_is_one_in_noise(curve):
 
 
 def test_how_it_is_drawn_does_not_matter(model, white, monkeypatch):
-    logs = [factor(window, model) for window in white]
+    logs = [factor(window, model, count=60_000) for window in white]
     assert min(logs[5:]) > max(logs[:5])
-    again = [factor(window, model, seed=1) for window in white]
+    again = [factor(window, model, seed=1, count=60_000) for window in white]
     assert logs[:5] == pytest.approx(again[:5], abs=0.4)
     monkeypatch.setattr(bayes, "WIDE", 0.6)
     monkeypatch.setattr(bayes, "EAGER", 0.4)

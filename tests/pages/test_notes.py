@@ -145,8 +145,10 @@ def test_a_submission_counts_its_windows_and_names_its_model():
 
 
 def test_a_data_set_says_what_trains_on_it():
-    text = notes.simulated("/data/set", "loud", (200, 4), "mlflow run . -P data=x")
-    assert "204" in text and "`loud`" in text
+    text = notes.simulated(
+        "/data/set", "volumetric", (200, 4), "mlflow run . -P data=x"
+    )
+    assert "204" in text and "`volumetric`" in text
     assert commands(text) == ["mlflow run . -P data=x"]
 
 

@@ -140,7 +140,7 @@ def test_a_fixed_set_is_the_stream_in_one_file(serial, monkeypatch):
             (source, 7),
             (Source(G2NET, 4, "gate"), 6),
             (Source(G2NET, 3, "stack"), 6),
-            (Source(population("loud"), 3, "gate"), 6),
+            (Source(population("volumetric"), 3, "gate"), 6),
         )
     }
     assert len(keys) == 5
@@ -263,7 +263,7 @@ def test_only_what_is_missing_is_made_again(written, serial, monkeypatch, tmp_pa
 @pytest.mark.parametrize(
     "arguments",
     [
-        (population("loud"), TRAIN, TEST, SEED),
+        (population("volumetric"), TRAIN, TEST, SEED),
         (G2NET, TRAIN + 1, TEST, SEED),
         (G2NET, TRAIN, TEST + 1, SEED),
         (G2NET, TRAIN, TEST, SEED + 1),

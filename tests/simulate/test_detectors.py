@@ -94,7 +94,10 @@ def test_limits_and_symmetries():
 
 def test_the_ligos_see_one_wave_with_opposite_signs():
     """Over the whole sky each detector's mean of F+^2 + Fx^2 is 2/5."""
-    sky = sky_response()
+    even = sky_response(0.0)
+    np.testing.assert_allclose(even.weights, even.weights[0])
+    np.testing.assert_allclose(np.diag(even.covariance), 2 / 5, atol=0.005)
+    sky = sky_response(1.5)
     assert abs(sky.weights.sum() - 1) < 1e-12
     # Weighed by what the three hear best, the LIGOs hear more than that.
     assert 0.4 < sky.covariance[0, 0] < 0.6 and 0.4 < sky.covariance[1, 1] < 0.6

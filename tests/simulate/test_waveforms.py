@@ -6,7 +6,8 @@ import pytest
 from bilby.gw.conversion import chirp_mass_and_mass_ratio_to_component_masses
 
 from gwres import cache
-from gwres.simulate import waveforms
+from gwres.simulate import dataset, waveforms
+from gwres.simulate.detectors import patterns
 from gwres.simulate.population import INTRINSIC, population
 from gwres.strain import WHITENED_RATE
 from tests.binaries import HEAVY, LIGHT
@@ -53,6 +54,27 @@ def test_each_spectrum_is_its_parameters_waveform(bank):
             compare(row, spectrum, shift=1)
 
 
+def test_the_reach_is_where_the_detectors_record_snr_1(bank):
+    """By the bank's powers, and by the strain of the same binaries."""
+    rows = pd.read_parquet(bank / "parameters.parquet").to_dict("records")
+    powers = np.load(bank / "power.npy", allow_pickle=False)
+    assert powers.dtype == np.float32 and powers.shape == (24, 3, 3)
+    placed = waveforms.place(G2NET, powers, np.random.default_rng(4))
+    sky = placed["ra"], placed["dec"], placed["psi"]
+    reach = waveforms.reach(powers, patterns(*sky))
+    for place in range(6):
+        truth = rows[place] | {name: values[place] for name, values in placed.items()}
+        both = waveforms.polarisations(rows[place], G2NET.approximant, 1024.0)
+        _, snrs = dataset.record(truth, both)
+        network = np.sqrt((snrs**2).sum())
+        # The bank ends at 512 Hz, where a light binary has 0.2% of its SNR left.
+        expected = reach[place] / truth["luminosity_distance"]
+        assert network == pytest.approx(expected, rel=0.005)
+        assert 4 <= expected <= 30
+    swapped = waveforms.reach(powers, patterns(*sky)[..., ::-1])
+    assert (np.abs(swapped / reach - 1) > 0.01).any()
+
+
 def test_the_same_bank_is_made_once(bank, monkeypatch):
     monkeypatch.setattr(waveforms, "workers", None)  # calling it would raise
     assert waveforms.bank(G2NET, 24, seed=1) == bank
@@ -76,7 +98,7 @@ def test_a_seed_and_nothing_else_makes_the_bank(bank, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "other",
     [
-        (population("loud"), 24, 1),
+        (population("volumetric"), 24, 1),
         (G2NET, 25, 1),
         (G2NET, 24, 2),
     ],

@@ -50,7 +50,10 @@ def test_loudness_suits_the_front_end(settings, loud):
         ({"learning_rate": "nan"}, "learning_rate must be from"),
         ({"learning_rate": "-1"}, "learning_rate must be from"),
         ({"samples": "-5"}, "samples must be from 0"),
-        ({"population": "bns"}, "population must be one of g2net, loud; received bns"),
+        (
+            {"population": "bns"},
+            "population must be one of g2net, volumetric; received bns",
+        ),
         ({"precision": "float16"}, "precision must be one of"),
         ({"strict": "maybe"}, "strict must be true or false; received maybe"),
         ({"colour": "red"}, "settings are .*; received colour"),
