@@ -38,7 +38,7 @@ class Live:
             a network that still learns reveals a leak.
     """
 
-    batch: int = 64
+    batch: int = 128
     loud: float = 0.0
     ease: float = 0.4
     drop: float = 0.05

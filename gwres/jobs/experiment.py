@@ -22,7 +22,7 @@ from gwres.judging.predictions import differences
 from gwres.matched.score import baseline
 from gwres.pages import notes, plots, standings
 from gwres.pages.markdown import address
-from gwres.pages.plots import MATCHED_FILTER
+from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
 from gwres.simulate.population import population
 from gwres.tracking import runs, tags
 
@@ -213,10 +213,14 @@ def _show(members, done, failed, tables, corpora, question, last):
     for judged, group in groups.items():
         data = members[next(iter(group))].recipe.data
         corpus, drawn = corpora[data], population(data.population)
-        classical = baseline(corpus.judged["holdout"], corpus.asd, drawn)
+        holdout = corpus.judged["holdout"]
+        classical, evidence = (
+            baseline(holdout, corpus.asd, drawn, statistic)
+            for statistic in ("marginal", "coherent")
+        )
         suffix = f", {judged}" if len(groups) > 1 else ""
         hashed = data.source != SIMULATED
-        more, pairs = _together(group, own, classical, suffix, hashed)
+        more, pairs = _together(group, own, (classical, evidence), suffix, hashed)
         rows |= more
         compared.append(pairs)
     rows |= {name: {"run": standings.FAILED + made} for name, made in failed.items()}
@@ -236,21 +240,22 @@ def _show(members, done, failed, tables, corpora, question, last):
 
 
 def _together(group, own, classical, suffix, hashed):
-    """Rows of the matched filter and of the members together, and the differences."""
-    filtered = f"{MATCHED_FILTER}{suffix}"
-    rows = {filtered: standings.row({"holdout": classical})}
+    """Rows of the classical side and of the members together, and the differences."""
+    filtered, bound = (f"{name}{suffix}" for name in (MATCHED_FILTER, EVIDENCE))
+    judged = dict(zip((filtered, bound), classical))
+    rows = {name: standings.row({"holdout": table}) for name, table in judged.items()}
     known = own[own["name"].isin(group)]
     # Chosen on validation: the best on the holdout would flatter itself.
     scores = known["val_roc_auc"] if "val_roc_auc" in known else known["roc_auc"] * 0
     best = known["name"].iloc[int(np.nanargmax(scores.fillna(-1)))]
-    judged, pairs = {filtered: classical, best: group[best]["holdout"]}, []
-    pairs.append((best, filtered))
+    judged[best] = group[best]["holdout"]
+    pairs = [(best, filtered), (best, bound)]
     if len(group) > 1:
         for name, table in stacker.together(group, hashed).items():
             called = f"{name}{suffix}"
             rows[called] = standings.row({"holdout": table})
             judged[called] = table
-            pairs += [(called, filtered), (called, best)]
+            pairs += [(called, filtered), (called, bound), (called, best)]
     return rows, differences(judged, pairs)
 
 

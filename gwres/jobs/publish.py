@@ -25,7 +25,7 @@ class Judgement:
     named: dict
 
 
-def judge(table, classical=None, split="holdout", odds=True):
+def judge(table, classical=None, split="holdout", odds=True, evidence=None):
     """Measure predictions, and the matched filter's of the same windows.
 
     Args:
@@ -33,6 +33,8 @@ def judge(table, classical=None, split="holdout", odds=True):
         classical: the matched filter's, whose ROC-AUC is logged beside; or None.
         split: what the metrics' names begin with.
         odds: whether the logits are log odds; a matched filter's statistic is not.
+        evidence: the coherent evidence of the same windows, which the network's
+            ROC-AUC is compared with; or None.
 
     Returns:
         A `Judgement`.
@@ -45,6 +47,15 @@ def judge(table, classical=None, split="holdout", odds=True):
         beside, _ = predictions.summary(classical, "matched_filter")
         measured |= {name: x for name, x in beside.items() if "roc_auc" in name}
     area = predictions.area_of(measured, split)
+    if evidence is not None and area:
+        less = predictions.compare(table, evidence)
+        beside, _ = predictions.summary(evidence, "evidence")
+        measured |= {
+            tags.EVIDENCE_AREA: beside[tags.EVIDENCE_AREA],
+            tags.ADDED: less.value,
+            f"{tags.ADDED}_low": less.low,
+            f"{tags.ADDED}_high": less.high,
+        }
     # The tag is a column of the runs table, which compares holdouts.
     named = {tags.AREA: area} if area and split == "holdout" else {}
     return Judgement(measured, warnings, area, named)

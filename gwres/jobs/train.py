@@ -106,8 +106,11 @@ def _publish(recipe, corpus, trained, tuned):
     holdout, lines = tables["holdout"], []
     if len(holdout):
         drawn = population(recipe.data.population)
-        classical = baseline(corpus.judged["holdout"], corpus.asd, drawn)
-        judgement = judge(holdout, classical)
+        classical, evidence = (
+            baseline(corpus.judged["holdout"], corpus.asd, drawn, statistic)
+            for statistic in ("marginal", "coherent")
+        )
+        judgement = judge(holdout, classical, evidence=evidence)
         if judgement.area:
             lines = [
                 f"ROC-AUC  {judgement.area} on {len(holdout):,} holdout windows; "
@@ -115,7 +118,12 @@ def _publish(recipe, corpus, trained, tuned):
             ]
         publish(
             lambda place: notes.trained(
-                recipe.name, (holdout, classical), place, cost, recipe.command, tuned
+                recipe.name,
+                (holdout, classical, evidence),
+                place,
+                cost,
+                recipe.command,
+                tuned,
             ),
             tables,
             lambda out: report.write(
@@ -127,6 +135,7 @@ def _publish(recipe, corpus, trained, tuned):
                 gallery.loudest(corpus),
                 {"Cost": cost, "Settings": recipe.flat()},
                 gallery.viewer(corpus.judged["holdout"], corpus.asd),
+                evidence,
             ),
             metrics=cost | judgement.metrics,
             warnings=judgement.warnings,

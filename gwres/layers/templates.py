@@ -1,6 +1,6 @@
 """A matched filter in the graph: whitened strain to SNRs over time and mass."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
@@ -10,10 +10,8 @@ from gwres.errors import InputError
 from gwres.layers.fitted import Fitted
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
-COUNT = 64  # templates, in order of chirp mass
-RANK = 40  # principal components that the templates are sums of
-LENGTH, AFTER = 1056, 32  # samples of a template: all, and after its merger
-TICK, TICKS = 2, 176  # samples between two SNRs, and number of SNRs: 0.34 s
+AFTER = 32  # samples of a template after its merger
+SPAN = 352  # samples in which there are SNRs: 0.34 s
 FIRST_S = 1.4795  # time of the first SNR: the first merger, less light travel time
 SHIFTS = range(-16, 17, 2)  # samples by which a template is moved to match another
 # H1 and L1 share a noise curve and so a set of templates, 0; V1 has its own, 1.
@@ -23,15 +21,43 @@ FOLD = 16
 
 
 @dataclass(frozen=True)
-class Design:
-    """Templates as sums of a few basis waveforms.
+class Grid:
+    """Size of a set of templates, and of its map of SNRs.
 
     Args:
-        basis: complex64 (2, RANK, LENGTH), orthonormal, for H1 with L1, and for V1.
-        mix: complex64 (2, COUNT, RANK), coefficients of each template.
-        share: (COUNT,), share of the population that matches this template best; the
+        count: number of templates, in order of chirp mass.
+        rank: number of principal components that the templates are sums of.
+        length: samples of a template.
+        tick: samples between two SNRs, a divisor of `FOLD`.
+    """
+
+    count: int
+    rank: int
+    length: int
+    tick: int
+
+    @property
+    def ticks(self):
+        """Number of SNRs."""
+        return SPAN // self.tick
+
+
+# The coherent evidence of a coarse grid has 0.002 less ROC-AUC than that of the fine
+# one, at the fine one's tick: experiments/README.md.
+FINE = Grid(count=64, rank=40, length=1056, tick=2)
+COARSE = Grid(count=32, rank=24, length=800, tick=4)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Templates as sums of a few basis waveforms; sizes are those of a `Grid`.
+
+    Args:
+        basis: complex64 (2, rank, length), orthonormal, for H1 with L1, and for V1.
+        mix: complex64 (2, count, rank), coefficients of each template.
+        share: (count,), share of the population that matches this template best; the
             sum is 1.
-        power: (2, COUNT), mean squared optimal SNR of the waveforms in that share, at
+        power: (2, count), mean squared optimal SNR of the waveforms in that share, at
             the distance they were made for.
     """
 
@@ -41,7 +67,7 @@ class Design:
     power: np.ndarray
 
 
-def design(series):
+def design(series, grid):
     """Choose the templates that cover a population best.
 
     Greedily: the next template is the one that most raises the mean match of all
@@ -49,35 +75,37 @@ def design(series):
     templates are then expanded in principal components.
 
     Args:
-        series: complex (2, n, samples): n waveforms, `COUNT` or more, in order of chirp
-            mass, whitened for H1 with L1, and for V1; analytic signals at the whitened
-            rate, with the merger at sample 0 and the inspiral at the end.
+        series: complex (2, n, samples): n waveforms, `grid.count` or more, in order of
+            chirp mass, whitened for H1 with L1, and for V1; analytic signals at the
+            whitened rate, with the merger at sample 0 and the inspiral at the end.
+        grid: a `Grid`.
 
     Returns:
         A `Design`.
 
     Raises:
-        InputError: fewer waveforms than `COUNT`.
+        InputError: fewer waveforms than `grid.count`.
 
     Source:
         Cannon et al., Phys. Rev. D 82, 044025 (2010), for the components.
     """
-    if series.shape[1] < COUNT:
+    count, length = grid.count, grid.length
+    if series.shape[1] < count:
         raise InputError(
-            f"expected {COUNT} templates or more, received {series.shape[1]}"
+            f"expected {count} templates or more, received {series.shape[1]}"
         )
-    rows = np.roll(series, LENGTH - AFTER, axis=-1)[..., :LENGTH]
+    rows = np.roll(series, length - AFTER, axis=-1)[..., :length]
     norms = np.linalg.norm(rows, axis=-1)
     rows = rows / norms[..., None]
     match = _match(rows[0])
-    chosen = _cover(match)
-    parts = [_components(waveforms, waveforms[chosen]) for waveforms in rows]
+    chosen = _cover(match, count)
+    parts = [_components(each, each[chosen], grid.rank) for each in rows]
     basis, mix = (np.stack(part).astype(np.complex64) for part in zip(*parts))
     nearest = match[:, chosen].argmax(axis=1)
-    count = np.bincount(nearest, minlength=COUNT)
+    matched = np.bincount(nearest, minlength=count)
     # The waveform is the real part, which holds half of the analytic signal's power.
-    total = [np.bincount(nearest, norm**2 / 2, COUNT) for norm in norms]
-    return Design(basis, mix, count / len(nearest), np.stack(total) / count)
+    total = [np.bincount(nearest, norm**2 / 2, count) for norm in norms]
+    return Design(basis, mix, matched / len(nearest), np.stack(total) / matched)
 
 
 def _match(rows):
@@ -90,10 +118,10 @@ def _match(rows):
     return match
 
 
-def _cover(match):
-    """Indices of the `COUNT` rows that cover all rows best, in rising order."""
+def _cover(match, count):
+    """Indices of the `count` rows that cover all rows best, in rising order."""
     best, chosen = np.zeros(len(match)), []
-    for _ in range(COUNT):
+    for _ in range(count):
         raised = np.maximum(match, best).sum(axis=1)
         raised[chosen] = -1
         chosen.append(int(raised.argmax()))
@@ -101,19 +129,19 @@ def _cover(match):
     return np.sort(chosen)
 
 
-def _components(rows, chosen):
+def _components(rows, chosen, rank):
     """Principal components of rows, and the coefficients of the chosen rows.
 
     The coefficients have norm sqrt(2), which gives each quadrature of an SNR unit
     variance.
     """
     _, _, components = np.linalg.svd(rows, full_matrices=False)
-    basis = components[:RANK]
+    basis = components[:rank]
     mix = chosen @ basis.conj().T
     return basis, mix * np.sqrt(2) / np.linalg.norm(mix, axis=1, keepdims=True)
 
 
-def snr_map(x, basis, mix):
+def snr_map(x, basis, mix, tick):
     """SNR of one detector with every template.
 
     z(t) = sum over s of x(s) conj(q(s - t)), with templates q = mix basis. The sum over
@@ -121,25 +149,25 @@ def snr_map(x, basis, mix):
 
     Args:
         x: (batch, blocks, FOLD), whitened samples, from `_reach`.
-        basis: (LENGTH, 2 RANK), real parts, then imaginary ones.
-        mix: (2, 2 RANK, COUNT), as `_real` makes it.
+        basis: (length, 2 rank), real parts, then imaginary ones.
+        mix: (2, 2 rank, count), as `_real` makes it.
+        tick: samples between two SNRs.
 
     Returns:
-        Real and imaginary part, (TICKS, batch, COUNT) each, of unit variance in noise.
+        Real and imaginary part, (ticks, batch, count) each, of unit variance in noise.
     """
-    starts = range(0, FOLD, TICK)
+    starts, parts = range(0, FOLD, tick), basis.shape[1]
     kernels = [ops.pad(basis, [(start, FOLD - start), (0, 0)]) for start in starts]
-    shape = -1, FOLD, len(starts) * 2 * RANK
-    kernel = ops.reshape(ops.concatenate(kernels, 1), shape)
+    kernel = ops.reshape(ops.concatenate(kernels, 1), (-1, FOLD, len(starts) * parts))
     y = ops.conv(x, kernel, 1, "valid")
-    y = ops.transpose(ops.reshape(y, (-1, TICKS, 2 * RANK)), (1, 0, 2))
+    y = ops.transpose(ops.reshape(y, (-1, SPAN // tick, parts)), (1, 0, 2))
     return ops.matmul(y, mix[0]), ops.matmul(y, mix[1])
 
 
-def _reach(whitened):
+def _reach(whitened, length):
     """Samples that the SNRs are computed from, in blocks: (batch, 3, blocks, FOLD)."""
-    first = round(FIRST_S * WHITENED_RATE) - (LENGTH - AFTER)
-    samples = TICKS * TICK + LENGTH
+    first = round(FIRST_S * WHITENED_RATE) - (length - AFTER)
+    samples = SPAN + length
     x = ops.transpose(whitened, (0, 2, 1))[..., first : first + samples]
     short = max(first + samples - WHITENED_SAMPLES, 0)
     x = ops.pad(x, [(0, 0), (0, 0), (0, short)])
@@ -147,7 +175,7 @@ def _reach(whitened):
 
 
 def _real(mix):
-    """`mix` as real matrices for the real and the imaginary part, (2, 2 RANK, COUNT).
+    """`mix` as real matrices for the real and the imaginary part, (2, 2 rank, count).
 
     They give the conjugate of z, with the same modulus.
     """
@@ -164,6 +192,10 @@ class Templates(Fitted):
     Nothing here is learned: the templates are physics, and without gradients through
     them training takes half the time.
 
+    Args:
+        grid: a `Grid`, or a dict of its fields.
+        kwargs: arguments of `Fitted`.
+
     Raises:
         ValueError: called before `fit`.
 
@@ -171,10 +203,17 @@ class Templates(Fitted):
         Wang et al., Phys. Rev. D 101, 104003 (2020): matched filters as first layer.
     """
 
+    def __init__(self, grid=FINE, **kwargs):
+        super().__init__(**kwargs)
+        self.grid = Grid(**grid) if isinstance(grid, dict) else grid
+
     def build(self, shape):
         """Make the weights."""
-        curves = len(CURVES)
-        self.unset(basis=(curves, LENGTH, 2 * RANK), mix=(curves, 2, 2 * RANK, COUNT))
+        curves, parts = len(CURVES), 2 * self.grid.rank
+        self.unset(
+            basis=(curves, self.grid.length, parts),
+            mix=(curves, 2, parts, self.grid.count),
+        )
 
     def fit(self, designed):
         """Set the weights from a `Design`."""
@@ -191,13 +230,64 @@ class Templates(Fitted):
         Time comes first: slices of the first axis need no copy.
         """
         self.demand("design: call fit")
-        x = _reach(whitened)
+        x = _reach(whitened, self.grid.length)
         return tuple(
-            snr_map(x[:, place], self.basis[curve], self.mix[curve])
+            snr_map(x[:, place], self.basis[curve], self.mix[curve], self.grid.tick)
             for place, curve in enumerate(CURVE)
         )
 
     def compute_output_shape(self, shape):
-        """(176, batch, 64), real and imaginary part, for each detector."""
-        part = TICKS, shape[0], COUNT
+        """(ticks, batch, count), real and imaginary part, for each detector."""
+        part = self.grid.ticks, shape[0], self.grid.count
         return tuple((part, part) for _ in DETECTORS)
+
+    def get_config(self):
+        """The arguments that make the layer again."""
+        return super().get_config() | {"grid": asdict(self.grid)}
+
+
+# Delays of L1 after H1, in ticks of `COARSE`, at which `products` couples them: light
+# takes 10 ms, and a signal's SNR is high for some milliseconds.
+COUPLED = (-2, -1, 0, 1, 2)
+# Each quadrature of an SNR is clipped to this, so that one loud signal does not drown
+# all others in the network's first layers.
+CLIP = 5.0
+
+
+def products(snr):
+    """What the evidence of one time and template is a sum of, for each of them.
+
+    Squared SNRs, |z|^2 / 2 - 1, of the three detectors, and the real part of z_H1
+    conj(z_L1) / sqrt(2) at each delay of `COUPLED`: of zero mean and unit variance in
+    noise.
+
+    Args:
+        snr: real and imaginary part, (ticks, batch, count) each, of each detector, from
+            `Templates`.
+
+    Returns:
+        (ticks, batch, 8 count).
+    """
+    snr = [[ops.clip(part, -CLIP, CLIP) for part in parts] for parts in snr]
+    found = [(ops.square(real) + ops.square(part)) / 2 - 1 for real, part in snr]
+    (real, imaginary), late, _ = snr
+    ticks, most = real.shape[0], max(COUPLED)
+    late = [ops.pad(part, [(most, most), (0, 0), (0, 0)]) for part in late]
+    for delay in COUPLED:
+        here = slice(most + delay, most + delay + ticks)
+        found.append((real * late[0][here] + imaginary * late[1][here]) * 0.5**0.5)
+    return ops.concatenate(found, axis=-1)
+
+
+@keras.saving.register_keras_serializable("gwres")
+class Products(keras.layers.Layer):
+    """`products` of the SNRs of `Templates`."""
+
+    def call(self, snr):
+        """To (ticks, batch, 8 count)."""
+        return products(snr)
+
+    def compute_output_shape(self, shape):
+        """(ticks, batch, 8 count)."""
+        ticks, batch, count = shape[0][0]
+        return ticks, batch, (len(DETECTORS) + len(COUPLED)) * count

@@ -1,4 +1,4 @@
-"""The templates of the front end `templates`, and their prior: made once, cached."""
+"""The templates of the front ends, and their prior: made once, cached."""
 
 from dataclasses import asdict, dataclass
 
@@ -6,17 +6,7 @@ import numpy as np
 
 from gwres import cache
 from gwres.layers.evidence import DELAYS, FAR, Prior
-from gwres.layers.templates import (
-    COUNT,
-    CURVES,
-    FIRST_S,
-    LENGTH,
-    RANK,
-    TICK,
-    TICKS,
-    Design,
-    design,
-)
+from gwres.layers.templates import COARSE, CURVES, FINE, FIRST_S, Design, design
 from gwres.layers.whiten import fingerprint, gain, resampled
 from gwres.matched.bank import APPROXIMANT, SEED, templates, whitened
 from gwres.simulate.detectors import ORIENTATION, sky_response
@@ -24,20 +14,25 @@ from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ
 from gwres.strain import WHITENED_RATE
 
 CANDIDATES = 800  # waveforms to choose the templates from
-LAYOUT = [APPROXIMANT, SEED, LENGTH, COUNT, RANK, 3]  # what the cache depends on
+# What caches depend on.
+LAYOUT = [APPROXIMANT, SEED, *asdict(FINE).values(), *asdict(COARSE).values(), 4]
+
+GRIDS = {"fine": FINE, "coarse": COARSE}
 
 
 @dataclass(frozen=True)
 class Filters:
-    """All that the front end `templates` is fitted with.
+    """All that a front end is fitted with.
 
     Args:
-        design: a `layers.templates.Design`.
-        prior: a `layers.evidence.Prior`.
+        design: a `layers.templates.Design` of the grid `FINE`, for `templates`.
+        prior: a `layers.evidence.Prior` of these.
+        coarse: a `Design` of the grid `COARSE`, for `waveform`.
     """
 
     design: Design
     prior: Prior
+    coarse: Design
 
 
 def filters(population, asd, count=CANDIDATES):
@@ -63,19 +58,22 @@ def filters(population, asd, count=CANDIDATES):
         frequencies = np.arange(plus.shape[1]) * STEP_HZ
         asds = resampled(asd[list(CURVES)], frequencies)
         series = whitened(plus, gain(asds, frequencies), WHITENED_RATE)
-        np.savez(folder / "design.npz", **vars(design(series)))
+        for name, grid in GRIDS.items():
+            np.savez(folder / f"{name}.npz", **vars(design(series, grid)))
 
-    path = cache.folder("filters", key, make) / "design.npz"
-    with np.load(path, allow_pickle=False) as arrays:
-        designed = Design(**arrays)
-    return Filters(designed, prior(designed, population))
+    folder = cache.folder("filters", key, make)
+    made = {}
+    for name in GRIDS:
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+            made[name] = Design(**arrays)
+    return Filters(made["fine"], prior(made["fine"], population), made["coarse"])
 
 
 def prior(designed, population):
     """The prior of a design's templates.
 
     Args:
-        designed: a `Design`.
+        designed: a `Design` of the grid `FINE`.
         population: a `Population`, for its loudness and merger times.
 
     Returns:
@@ -88,7 +86,7 @@ def prior(designed, population):
     correlation = sky.covariance[0, 1]
     correlation /= np.sqrt(sky.covariance[0, 0] * sky.covariance[1, 1])
 
-    ticks = FIRST_S + np.arange(TICKS) * TICK / WHITENED_RATE
+    ticks = FIRST_S + np.arange(FINE.ticks) * FINE.tick / WHITENED_RATE
     merger = ticks[:, None] - sky.delays[:, 0]
     low, high = population.merger_s
     inside = ((low <= merger) & (merger <= high)) @ sky.weights
@@ -104,6 +102,6 @@ def prior(designed, population):
 
 def _chances(sky, detector, delays):
     """Probability of each delay of a detector after H1, in ticks."""
-    late = (sky.delays[:, detector] - sky.delays[:, 0]) * WHITENED_RATE / TICK
+    late = (sky.delays[:, detector] - sky.delays[:, 0]) * WHITENED_RATE / FINE.tick
     nearest = np.clip(np.round(late), delays[0], delays[-1]).astype(int) - delays[0]
     return np.bincount(nearest, sky.weights, len(delays))

@@ -6,12 +6,12 @@ from keras import layers, ops
 from gwres.errors import InputError, among
 from gwres.layers.evidence import Evidence
 from gwres.layers.spectrogram import Spectrogram
-from gwres.layers.templates import Templates
+from gwres.layers.templates import COARSE, Products, Templates
 from gwres.layers.whiten import Whiten
-from gwres.models.resnet import merged, stem, trunk
+from gwres.models.resnet import merged, odds, stem, trunk
 from gwres.strain import DETECTORS, SHAPE, WHITENED_SAMPLES
 
-FOLD = 8  # samples that the stem takes as the channels of one step
+FEATURES = 64  # channels that the products of a time become
 # Mean and standard deviation in noise, of the evidence and of the highest SNR.
 NOISE, HIGHEST = (-10.4, 1.34), (1.8, 0.6)
 FRONTENDS = ("templates", "waveform", "spectrogram")
@@ -19,7 +19,7 @@ FRONTENDS = ("templates", "waveform", "spectrogram")
 # image costs more than four times as much as a waveform.
 WIDTHS = {
     "templates": {"basic": 8, "bottleneck": 4},
-    "waveform": {"basic": 16, "bottleneck": 8},
+    "waveform": {"basic": 32, "bottleneck": 16},
     "spectrogram": {"basic": 8, "bottleneck": 4},
 }
 
@@ -30,10 +30,11 @@ def network(config, frontend, filters=None):
     Args:
         config: a `ResNet` with a width, which `Recipe.sized` gives it.
         frontend: "templates", a 2-D network on a map of SNR and evidence over time
-            and mass; "waveform", a 1-D network on folded samples; or "spectrogram", a
-            2-D network on constant-Q amplitudes. All are computed in the graph.
-        filters: a `design.Filters` for the front end `templates`; without them, its
-            weights must be loaded.
+            and mass; "waveform", a 1-D network whose first kernels are chirps; or
+            "spectrogram", a 2-D network on constant-Q amplitudes. All are computed in
+            the graph.
+        filters: a `design.Filters` for the front ends `templates` and `waveform`;
+            without them, their weights must be loaded.
 
     Returns:
         keras.Model of (batch, 2048, 3) to (batch, 1).
@@ -70,10 +71,16 @@ def _templates(whitened, config, filters):
 
 
 def _waveform(whitened, config, filters):
-    x = ops.transpose(whitened, (0, 2, 1))
-    x = ops.reshape(x, (-1, len(DETECTORS), WHITENED_SAMPLES // FOLD, FOLD))
-    x = [x[:, i] for i in range(len(DETECTORS))]
-    return trunk(stem(x, config, 1), config, 1)
+    chirps = Templates(COARSE, fitted=True, name="chirps")
+    if filters is not None:
+        chirps.fit(filters.coarse)
+    x = Products()(chirps(whitened))
+    # Which products make a coincidence, of which templates, is learned here.
+    x = layers.Dense(FEATURES, kernel_initializer="lecun_normal")(x)
+    x = ops.transpose(layers.Activation("relu")(x), (1, 0, 2))
+    # SNRs 4 ms apart are finer than what is left to tell: half as many steps do.
+    x = merged(x, config, 1, strides=2)
+    return trunk(x, config, 1, odds(x, config, 1))
 
 
 def _spectrogram(whitened, config, filters):

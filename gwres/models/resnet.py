@@ -39,7 +39,7 @@ class ResNet:
             block and the front end decide.
         norm: normalisation: "batch", "group", or "none", where the initial weights and
             the scale of each block keep the variance near 1.
-        kernel: length of the stem's kernel, in folded samples (waveform) or pixels.
+        kernel: length of the stem's kernel, in steps of the map or pixels.
         dropout: dropout rate before the head, 0 to 0.95.
     """
 
@@ -202,3 +202,22 @@ def merged(x, config, dimensions, strides=1):
     """The stem for one tensor `x` that holds all detectors; otherwise as `stem`."""
     parts = _Parts(config.norm, dimensions)
     return parts.conv(config.width, 1)(parts.relu(parts.first(config, strides)(x)))
+
+
+def odds(x, config, dimensions):
+    """Inputs of the head from features that add up as odds do.
+
+    A signal may come at any time: its odds are a sum over times, of which neither a
+    mean nor a maximum of features is a good part.
+
+    Args:
+        x: features, (batch, *space, channels).
+        config: a `ResNet` with a width.
+        dimensions: number of axes of space, 1 or 2.
+
+    Returns:
+        (batch, width), float32: a quarter of the log of each channel's sum.
+    """
+    each = _Parts(config.norm, dimensions).relu(x)
+    each = layers.Dense(config.width, dtype="float32")(each)
+    return ops.logsumexp(each, axis=tuple(range(1, dimensions + 1))) / 4

@@ -11,7 +11,7 @@ from gwres.pages.markdown import (
     model_link,
     pictures,
 )
-from gwres.pages.report import difference, edges, verdict
+from gwres.pages.report import added_to, difference, edges, verdict
 from gwres.tracking.tags import CORE_SECONDS, PARAMETERS, SPEED
 
 PLOTS = ("roc", "sensitivity")
@@ -27,7 +27,8 @@ def trained(title, tables, place, cost, command, study=""):
 
     Args:
         title: what was trained.
-        tables: predictions of one split, by the network and by the matched filter.
+        tables: predictions of one split, by the network, by the matched filter, and,
+            where known, the coherent evidence.
         place: (experiment id, run id).
         cost: dict of the metrics `cost/*`.
         command: words that train the same network again.
@@ -378,12 +379,13 @@ def version(title, area, beside, made, lines=()):
     )
 
 
-def _beside(ours, theirs):
+def _beside(ours, theirs, evidence=None):
     """What predictions show beside the matched filter's of the same windows."""
     rows = f"{len(ours):,} {ours['split'].iloc[0]} windows"
     if ours["label"].nunique() < 2:
         return [f"{rows} of one class only: no ROC-AUC."]
-    return [_headline(ours, theirs, rows), _bins(ours, theirs)]
+    added = "" if evidence is None else f"**Added** {added_to(ours, evidence)}"
+    return [_headline(ours, theirs, rows), added, _bins(ours, theirs)]
 
 
 def _headline(ours, theirs, rows):

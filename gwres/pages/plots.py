@@ -29,8 +29,13 @@ LOOKS = (
     {"color": "#E69F00", "linestyle": (0, (1, 1)), "marker": "v"},
     {"color": "#56B4E9", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "P"},
 )
+EVIDENCE_LOOK = LOOKS[3]
 COLOURS = (*(look["color"] for look in LOOKS), GREY)  # all that is drawn with
-MATCHED_FILTER = "matched filter"  # how it is called beside the networks
+# How they are called beside the networks.
+MATCHED_FILTER, EVIDENCE = "matched filter", "coherent evidence"
+# False alarms that a point of a ROC curve rests on at least: with fewer, the next
+# window of noise would move it by a third and more.
+HELD = 3
 RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 # Columns of a study's table that are not settings, and how its score is called.
 TRIAL = ("number", "state", "value")
@@ -114,10 +119,10 @@ def _roc(curves):
         labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy()
         area = metrics.roc_auc(labels, logits)
         passed, sensitivity, _ = roc_curve(labels, logits)
-        # Nothing is known to the left of one false alarm.
+        known = passed * noise >= HELD - 0.5
         axis.step(
-            np.maximum(passed, 1 / noise),
-            sensitivity,
+            passed[known],
+            sensitivity[known],
             where="post",
             color=style["color"],
             linestyle=style["linestyle"],
@@ -134,7 +139,7 @@ def _roc(curves):
         xscale="log",
         xlim=(left, 1),
         ylim=(0, 1.02),
-        xlabel="False-positive rate (share of noise windows)",
+        xlabel=f"False-positive rate (of {noise:,} noise windows, from {HELD} on)",
         ylabel="Sensitivity (share of signals)",
         title="Signals found against false alarms",
     )
@@ -399,7 +404,8 @@ def areas(table):
         table: as `standings.table` gives it, with columns name, roc_auc and its ends.
 
     Returns:
-        Figure; the matched filter's is drawn through all rows.
+        Figure; lines through all rows are the matched filter's and the coherent
+        evidence's, which is near what any network can reach on Gaussian noise.
 
     Raises:
         InputError: no row has a ROC-AUC.
@@ -410,11 +416,14 @@ def areas(table):
     figure, ((axis,),) = canvas(1.4 + 0.32 * len(rows))
     # What has no cost of its own is made of those that have.
     trained = rows.get("core_seconds", rows["roc_auc"]).notna()
-    classical = rows["name"].str.startswith(MATCHED_FILTER)
+    filtered = rows["name"].str.startswith(MATCHED_FILTER)
+    bound = rows["name"].str.startswith(EVIDENCE)
+    classical = filtered | bound
     kinds = (
         ("one network", trained & ~classical, NETWORK_LOOK),
         ("several together", ~trained & ~classical, LOOKS[2]),
-        (MATCHED_FILTER, classical, FILTER_LOOK),
+        (MATCHED_FILTER, filtered, FILTER_LOOK),
+        (EVIDENCE, bound, EVIDENCE_LOOK),
     )
     for label, chosen, look in kinds:
         part = rows[chosen]
@@ -423,8 +432,10 @@ def areas(table):
         if len(part):
             ends = [area - low, high - area]
             axis.errorbar(area, part.index, xerr=ends, label=label, **look)
-    for area in rows["roc_auc"][classical]:
-        axis.axvline(area, color=FILTER_LOOK["color"], linestyle="--", linewidth=0.8)
+    for chosen, look in ((filtered, FILTER_LOOK), (bound, EVIDENCE_LOOK)):
+        style = {"color": look["color"], "linestyle": look["linestyle"]}
+        for area in rows["roc_auc"][chosen]:
+            axis.axvline(area, linewidth=0.8, **style)
     axis.set_yticks(rows.index, rows["name"])
     for name in axis.get_yticklabels():
         name.set_parse_math(False)

@@ -27,6 +27,7 @@ def write(
     example=None,
     lists=None,
     view=None,
+    evidence=None,
 ):
     """Write `plots/*.png` and a `report.html` that needs nothing but itself.
 
@@ -40,6 +41,7 @@ def write(
         lists: dict of heading, such as Cost, to a dict of names and values to list.
         view: as `gallery.viewer` gives it: the loudest misses and false alarms are
             then shown as pictures too.
+        evidence: the same windows scored by the coherent evidence.
 
     Returns:
         Path of `report.html`.
@@ -60,13 +62,16 @@ def write(
             *_gallery(cases, view),
         ]
     }
-    compared = baseline is not None and table["label"].nunique() == 2
-    difference = predictions.compare(table, baseline) if compared else None
+    two_classes = table["label"].nunique() == 2
+    compared = baseline is not None and two_classes
+    less = predictions.compare(table, baseline) if compared else None
+    beside = evidence is not None and two_classes
     text = _template("report.html.jinja").render(
         **_about(title, table, lists),
         headline=_headline(table, baseline),
-        difference=difference,
-        verdict=difference and verdict(difference),
+        difference=less,
+        verdict=less and verdict(less),
+        added=added_to(table, evidence) if beside else "",
         snrs=_snrs(table, baseline),
         notes=predictions.summary(table, str(table["split"].iloc[0]))[1],
         figures={
@@ -135,6 +140,28 @@ def verdict(difference):
         return "On these windows it cannot be told from the matched filter."
     word = "better" if difference.value > 0 else "worse"
     return f"It orders these windows {word} than the matched filter."
+
+
+def added_to(table, evidence):
+    """What a network adds to the coherent evidence of the same windows, in a line.
+
+    It is what the front end `templates` knows before any training, and near what any
+    network can reach on Gaussian noise.
+
+    Args:
+        table: predictions of one split, of both classes.
+        evidence: the same windows scored by the statistic `coherent`.
+
+    Returns:
+        Text.
+    """
+    less = predictions.compare(table, evidence)
+    area = metrics.roc_auc(evidence["label"], evidence["logit"])
+    shown = "" if less.p < SIGNIFICANCE else ", nothing that these windows show"
+    return (
+        f"To the coherent evidence, which reads {area} without training, the network "
+        f"adds {less}{shown}."
+    )
 
 
 def edges(one):

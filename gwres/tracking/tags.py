@@ -82,6 +82,8 @@ PARAMETERS = "cost/parameters"
 BEST_TRIAL = "tune/best_roc_auc"
 HOLDOUT_AREA = "holdout/roc_auc"
 FILTER_AREA = "matched_filter/roc_auc"
+EVIDENCE_AREA = "evidence/roc_auc"
+ADDED = "evidence/difference"  # and its ends
 SENSITIVITY = "holdout/tpr_at_fpr_0.01"
 GATE_AREA, GATE_DIFFERENCE, GATE_P = "gate/roc_auc", "gate/difference", "gate/p"
 SCORED, BAD = "predict/windows", "predict/bad_windows"
@@ -109,6 +111,11 @@ METRICS = {
     "<split>/brier": "mean squared error of the probabilities",
     "matched_filter/roc_auc": "ROC-AUC of the matched filter on the same windows; its "
     "ends and SNR bins as above",
+    EVIDENCE_AREA: "ROC-AUC of the coherent evidence on the holdout: what the front "
+    "end `templates` has before training",
+    ADDED: "the network's ROC-AUC less that",
+    f"{ADDED}_low": "lower end of its 95% interval (paired, DeLong)",
+    f"{ADDED}_high": "upper end of its 95% interval",
     GATE_DIFFERENCE: "candidate less champion in ROC-AUC on the split gate",
     GATE_P: "two-sided p-value of no difference",
     "difference/<first> less <second>": "difference in ROC-AUC of two models",

@@ -107,9 +107,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 def _compiled(recipe, asd, steps):
     """The network to be trained, with its optimiser."""
     fit = recipe.fit
-    bank = None
-    if recipe.frontend == "templates":
-        bank = filters(population(recipe.data.population), asd)
+    bank = filters(population(recipe.data.population), asd)
     with _policy(precision(fit.precision)):
         model = network(recipe.model, recipe.frontend, bank)
     rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)

@@ -13,7 +13,9 @@ from gwres.models.resnet import DEPTHS, ResNet
 
 # Settings that `command` always gives, and what the entry points call them.
 NAMED = {"depth": "depth", "frontend": "frontend", "source": "data"}
-LOUD = 3.0  # factor on the signals at first, for front ends that need it
+# Factor on the signals at first. Evidence is calibrated from the start, and louder
+# signals would undo that; who knows nothing of signals learns nothing of faint ones.
+LOUD = {"templates": 1.0, "waveform": 1.5, "spectrogram": 3.0}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -91,9 +93,8 @@ class Recipe:
         live, (block, _) = self.live, DEPTHS[self.model.depth]
         width = self.model.width or WIDTHS[self.frontend][block]
         if not live.loud:
-            # Evidence is calibrated from the start, and louder signals would undo that.
-            eased = self.frontend != "templates" and self.data.source == SIMULATED
-            live = replace(live, loud=LOUD if eased else 1.0)
+            simulated = self.data.source == SIMULATED
+            live = replace(live, loud=LOUD[self.frontend] if simulated else 1.0)
         return replace(self, model=replace(self.model, width=width), live=live)
 
     def flat(self):

@@ -6,13 +6,15 @@ import pytest
 from gwres.errors import InputError
 from gwres.layers import templates
 from gwres.layers.templates import (
-    COUNT,
+    COARSE,
+    COUPLED,
     CURVE,
+    FINE,
     FIRST_S,
-    TICK,
-    TICKS,
+    Products,
     Templates,
     design,
+    products,
 )
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.matched.bank import templates as drawn
@@ -22,36 +24,45 @@ from gwres.strain import WHITENED_RATE, WHITENED_SAMPLES
 from tests.binaries import HEAVY, record
 from tests.contract import check_layer, close
 
-TIMES = FIRST_S + np.arange(TICKS) * TICK / WHITENED_RATE
+TIMES = FIRST_S + np.arange(FINE.ticks) * FINE.tick / WHITENED_RATE
+
+
+def made(grid, filters):
+    """A layer of a grid, and its design."""
+    layer = Templates(grid)
+    chosen = filters.design if grid is FINE else filters.coarse
+    layer.fit(chosen)
+    return layer, chosen
 
 
 @pytest.fixture
 def layer(designed):
-    made = Templates()
-    made.fit(designed.design)
-    return made
+    return made(FINE, designed)[0]
 
 
 def snrs(layer, whitened):
-    """Complex SNRs (batch, TICKS, 3, COUNT)."""
+    """Complex SNRs (batch, ticks, 3, count)."""
     found = np.asarray(layer(whitened.astype(np.float32)))
     return np.transpose(found[:, 0] + 1j * found[:, 1], (2, 1, 0, 3))
 
 
-def test_it_correlates_with_the_templates(layer, designed):
+@pytest.mark.parametrize("grid", [FINE, COARSE], ids=["fine", "coarse"])
+def test_it_correlates_with_the_templates(grid, designed):
     """Against numpy, sample by sample, for every template and time."""
+    layer, chosen = made(grid, designed)
     x = np.random.default_rng(0).standard_normal((1, WHITENED_SAMPLES, 3))
     found = snrs(layer, x)[0]
-    first = round(FIRST_S * WHITENED_RATE) - (templates.LENGTH - templates.AFTER)
-    padded = np.pad(x[0], [(0, templates.LENGTH), (0, 0)])
+    assert found.shape == (grid.ticks, 3, grid.count)
+    first = round(FIRST_S * WHITENED_RATE) - (grid.length - templates.AFTER)
+    padded = np.pad(x[0], [(0, grid.length), (0, 0)])
     for detector, curve in enumerate(CURVE):
-        q = designed.design.mix[curve] @ designed.design.basis[curve]
-        for tick in (0, 1, 50, TICKS - 1):
-            start = first + tick * TICK
-            z = q.conj() @ padded[start : start + templates.LENGTH, detector]
+        q = chosen.mix[curve] @ chosen.basis[curve]
+        for tick in (0, 1, 50, grid.ticks - 1):
+            start = first + tick * grid.tick
+            z = q.conj() @ padded[start : start + grid.length, detector]
             close(np.abs(found[tick, detector]), np.abs(z), rtol=1e-4)
             with pytest.raises(AssertionError):
-                off = padded[start + 1 : start + 1 + templates.LENGTH, detector]
+                off = padded[start + 1 : start + 1 + grid.length, detector]
                 close(np.abs(found[tick, detector]), np.abs(q.conj() @ off), rtol=1e-2)
 
 
@@ -73,7 +84,7 @@ def test_a_signal_is_found_at_its_time_and_mass(layer, fitted):
         tick = found[:, detector].max(axis=1).argmax()
         assert abs(TIMES[tick] - HEAVY["merger_time"]) < 0.03
         best = found[:, detector].max(axis=0).argmax()
-        assert best > COUNT / 2, "the heavier templates come last"
+        assert best > FINE.count / 2, "the heavier templates come last"
 
 
 def test_few_templates_cover_the_population(designed, curve):
@@ -81,8 +92,8 @@ def test_few_templates_cover_the_population(designed, curve):
     plus = drawn(population("g2net"), 50, seed=5)
     asd = np.interp(np.arange(plus.shape[1]) / 8, FREQUENCIES, curve[0])
     rows = whitened(plus, gain(asd, np.arange(plus.shape[1]) / 8), WHITENED_RATE)
-    before = templates.LENGTH - templates.AFTER
-    rows = np.roll(rows, before, axis=-1)[:, : templates.LENGTH]
+    before = FINE.length - templates.AFTER
+    rows = np.roll(rows, before, axis=-1)[:, : FINE.length]
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     q = designed.design.mix[0] @ designed.design.basis[0] / np.sqrt(2)
     match = np.max(
@@ -96,7 +107,7 @@ def test_few_templates_cover_the_population(designed, curve):
 
 def test_shares_and_powers_are_the_populations(designed):
     share, power = designed.design.share, designed.design.power
-    assert share.shape == (COUNT,) and abs(share.sum() - 1) < 1e-12
+    assert share.shape == (FINE.count,) and abs(share.sum() - 1) < 1e-12
     assert share.min() > 0
     # H1 is the more sensitive, and heavier binaries are louder.
     assert (power[0] > power[1]).all()
@@ -115,9 +126,38 @@ def test_unfitted_it_refuses(designed):
 
 def test_too_few_to_choose_from():
     with pytest.raises(InputError, match="64 templates or more, received 10"):
-        design(np.zeros((2, 10, 8192), complex))
+        design(np.zeros((2, 10, 8192), complex), FINE)
 
 
 def test_layer_contract(layer, tmp_path):
     x = np.random.default_rng(2).standard_normal((2, WHITENED_SAMPLES, 3))
     check_layer(layer, x.astype(np.float32), tmp_path)
+
+
+def test_products_are_those_of_the_snrs(designed):
+    """Against numpy; the delay of L1 is where a wave that comes later there is."""
+    layer, _ = made(COARSE, designed)
+    x = np.random.default_rng(0).standard_normal((2, WHITENED_SAMPLES, 3)) * 1.4
+    z = np.clip(np.asarray(layer(x.astype(np.float32))), -5, 5)
+    z = z[:, 0] + 1j * z[:, 1]
+    ticks, count = COARSE.ticks, COARSE.count
+    late = np.pad(z[1], [(2, 2), (0, 0), (0, 0)])
+    expected = [np.abs(one) ** 2 / 2 - 1 for one in z]
+    for delay in COUPLED:
+        here = late[2 + delay : 2 + delay + ticks]
+        expected.append((z[0] * here.conj()).real / np.sqrt(2))
+    found = np.asarray(products(layer(x.astype(np.float32))))
+    assert found.shape == (ticks, 2, 8 * count)
+    close(found, np.concatenate(expected, axis=-1), rtol=1e-4)
+    with pytest.raises(AssertionError):
+        close(found[..., 3 * count :], found[::-1, :, 3 * count :], rtol=0.1)
+
+
+def test_products_of_noise_have_unit_variance(designed):
+    layer, _ = made(COARSE, designed)
+    x = np.random.default_rng(1).standard_normal((200, WHITENED_SAMPLES, 3))
+    found = np.asarray(Products()(layer(x.astype(np.float32))))[10:60]
+    variance = found.reshape(-1, 8, COARSE.count).var(axis=(0, 2))
+    # Whitened noise without its band is a little louder than the band's.
+    np.testing.assert_allclose(variance, 1, atol=0.15)
+    assert np.abs(found.mean()) < 0.1

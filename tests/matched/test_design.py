@@ -10,8 +10,7 @@ from gwres.data.corpus import Data, open_corpus
 from gwres.data.pipeline import Live
 from gwres.judging import metrics
 from gwres.layers.evidence import DELAYS, FAR
-from gwres.layers.templates import FIRST_S, TICK, TICKS
-from gwres.matched.design import Filters
+from gwres.layers.templates import FINE, FIRST_S
 from gwres.models.classifier import network
 from gwres.models.resnet import ResNet
 from gwres.simulate.detectors import delays
@@ -68,7 +67,7 @@ def test_another_prior_is_a_worse_one(designed, live, change):
     prior = designed.prior
     worse = replace(prior, **{k: f(getattr(prior, k)) for k, f in change.items()})
     loss = cost(labels, logits(designed, x))
-    assert cost(labels, logits(Filters(designed.design, worse), x)) > loss + 0.003
+    assert cost(labels, logits(replace(designed, prior=worse), x)) > loss + 0.003
     assert loss < np.log(2) - 0.15
 
 
@@ -79,16 +78,16 @@ def test_probabilities_are_the_populations(designed):
     dec = np.arcsin(rng.uniform(-1, 1, 20_000))
     late = delays(ra, dec)
     drawn = population("g2net").draw(rng, 20_000, ("merger_time",))["merger_time"]
-    ticks = FIRST_S + np.arange(TICKS) * TICK / WHITENED_RATE
+    ticks = FIRST_S + np.arange(FINE.ticks) * FINE.tick / WHITENED_RATE
     inside = (drawn + late[:, 0] >= ticks[0]) & (drawn + late[:, 0] <= ticks[-1])
     assert inside.mean() > 0.995, "the map holds all mergers"
     known = np.exp(prior.cells.astype(float)).sum(axis=1).reshape(8, -1).sum(axis=1)
-    edges = np.append(ticks[:: TICKS // 8], ticks[-1])
+    edges = np.append(ticks[:: FINE.ticks // 8], ticks[-1])
     found, _ = np.histogram((drawn + late[:, 0])[inside], edges, density=True)
     np.testing.assert_allclose(known, found / found.sum(), atol=0.02)
     for detector, chances, steps in ((1, prior.chances, DELAYS), (2, prior.far, FAR)):
         assert chances.sum() == pytest.approx(1)
-        mean = (late[:, detector] - late[:, 0]).mean() * WHITENED_RATE / TICK
+        mean = (late[:, detector] - late[:, 0]).mean() * WHITENED_RATE / FINE.tick
         assert chances @ np.array(steps) == pytest.approx(mean, abs=0.5)
         assert chances.min() > 0 and chances[0] < chances[len(chances) // 2]
     assert prior.alignment == pytest.approx(-0.89, abs=0.01)

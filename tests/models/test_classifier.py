@@ -72,8 +72,8 @@ def test_unknown_front_end_is_refused():
         network(ResNet(16), "wavelet")
 
 
-def test_dropout_is_off_when_scoring(fitted, windows):
-    inner = network(ResNet(16, width=4, dropout=0.5), "waveform")
+def test_dropout_is_off_when_scoring(fitted, designed, windows):
+    inner = network(ResNet(16, width=4, dropout=0.5), "waveform", designed)
     model = classifier(awake(inner), fitted)
     np.testing.assert_array_equal(
         logits(model, windows[:1]), logits(model, windows[:1])
@@ -96,8 +96,11 @@ np.save(folder / "logits.npy", keras.ops.convert_to_numpy(model(strain)))
 """
 
 
-def test_it_carries_its_whitening_to_another_process(fitted, windows, tmp_path):
-    model = classifier(awake(network(ResNet(16, width=4), "waveform")), fitted)
+def test_it_carries_its_whitening_to_another_process(
+    fitted, designed, windows, tmp_path
+):
+    inner = awake(network(ResNet(16, width=4), "waveform", designed))
+    model = classifier(inner, fitted)
     strain = windows[:2].astype(np.float32)
     np.save(tmp_path / "strain.npy", strain)
     model.save(tmp_path / "model.keras")

@@ -11,7 +11,6 @@ from gwres.errors import InputError
 from gwres.layers.evidence import Evidence
 from gwres.layers.templates import Templates
 from gwres.layers.whiten import Whiten
-from gwres.matched.design import Filters
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
 from gwres.models.stack import SINGLE, Stack, joined
@@ -23,15 +22,17 @@ def several(fitted, designed):
     """Three front ends behind one ASD, of one twice and once with other templates."""
     small = ResNet(16, width=2)
     prior = replace(designed.prior, alignment=0.0)
+    other = replace(designed, prior=prior)
     made = {
-        "waveform": network(small, "waveform"),
+        "waveform": network(small, "waveform", designed),
+        "deeper": network(ResNet(18, width=2), "waveform", designed),
         "spectrogram": network(small, "spectrogram"),
         "templates": network(small, "templates", designed),
         "again": network(ResNet(18, width=2), "templates", designed),
-        "other prior": network(small, "templates", Filters(designed.design, prior)),
+        "other prior": network(small, "templates", other),
     }
     models = {name: classifier(awake(one), fitted) for name, one in made.items()}
-    louder = classifier(awake(network(small, "waveform")), 1.1 * fitted)
+    louder = classifier(awake(network(small, "waveform", designed)), 1.1 * fitted)
     return models | {"other ASD": louder}
 
 
@@ -56,7 +57,8 @@ def test_joined_answers_as_each_alone_and_measures_once(several, windows, monkey
     together = joined(models)
     calls.clear()
     found = ops.convert_to_numpy(together(strain))
-    assert calls == {Whiten: 2, Templates: 2, Evidence: 2}
+    # Templates: the fine and the coarse ones, and the coarse ones behind the other ASD.
+    assert calls == {Whiten: 2, Templates: 4, Evidence: 2}
     close(found, np.stack(alone, axis=1), 1e-5)
     # Shown to fail: behind another's whitening or with its prior it answers otherwise.
     place = list(several).index

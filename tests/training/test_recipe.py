@@ -26,7 +26,7 @@ def test_flat_and_vary_are_inverse():
     ("settings", "loud"),
     [
         ({}, 1.0),
-        ({"frontend": "waveform"}, 3.0),
+        ({"frontend": "waveform"}, 1.5),
         ({"frontend": "spectrogram"}, 3.0),
         ({"frontend": "waveform", "source": "/somewhere"}, 1.0),
         ({"loud": 2.0}, 2.0),
