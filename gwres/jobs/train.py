@@ -6,10 +6,12 @@ from gwres import cache
 from gwres.data.corpus import open_corpus
 from gwres.jobs.publish import judge, publish
 from gwres.matched.score import baseline
+from gwres.models import pretrained
 from gwres.pages import gallery, notes, plots, report
 from gwres.simulate.population import population
 from gwres.tracking import log, runs, tags, ui
 from gwres.training import fit, study
+from gwres.training.recipe import PRETRAINED
 
 logger = logging.getLogger(__name__)
 STORAGE = "sqlite:///optuna.db"
@@ -26,9 +28,9 @@ def train(recipe, trials=0, storage=STORAGE):
     Returns:
         list of the lines that matter, for the screen.
     """
-    weights = runs.first_weights(recipe.fit.init)
-    database = study.storage(storage) if trials else None
     recipe = recipe.sized()
+    weights = _first_weights(recipe)
+    database = study.storage(storage) if trials else None
     corpus = open_corpus(recipe.data)
     log.corpus(corpus, recipe.data.source)
     tuned = ""
@@ -54,6 +56,13 @@ def unlogged(recipe, purpose):
     corpus = open_corpus(recipe.data)
     with _workplace(recipe, corpus, purpose) as folder:
         return fit.fit(recipe, corpus, folder).classifier
+
+
+def _first_weights(recipe):
+    """Path of the weights to begin with, or None."""
+    if recipe.fit.init == PRETRAINED:
+        return pretrained.find(recipe.name, recipe.model)
+    return runs.first_weights(recipe.fit.init)
 
 
 def _workplace(recipe, corpus, purpose="recipe"):

@@ -11,6 +11,7 @@ import pandas as pd
 from gwres.data.pipeline import eased
 from gwres.errors import InputError
 from gwres.matched.design import filters
+from gwres.models import pretrained
 from gwres.models.classifier import classifier, network
 from gwres.progress import progress
 from gwres.simulate.population import population
@@ -125,6 +126,9 @@ def _compiled(recipe, asd, steps):
 
 def _begin(model, recipe, weights):
     """Take first weights from another classifier of the same network."""
+    if weights.suffix == ".npz":
+        pretrained.load(model, weights)
+        return
     try:
         first = keras.models.load_model(weights)
         model.set_weights(first.get_layer(model.name).get_weights())
@@ -143,7 +147,8 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
         corpus: a `Corpus`.
         folder: for checkpoints. If a fit of the same recipe and corpus was interrupted
             there, this one goes on after its last complete epoch.
-        weights: path of a classifier to begin with; None starts afresh.
+        weights: path of a classifier, or of shipped weights, to begin with; None starts
+            afresh.
         on_epoch: called after each epoch with its row of the history; what it raises
             ends the fit.
 
@@ -172,7 +177,7 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     if model is None:
         model = _compiled(recipe, corpus.asd, steps * epochs)
         if weights:
-            _begin(model, recipe, weights)
+            _begin(model, recipe, Path(weights))
     if not (callback.rows and callback.done):
         model.fit(
             corpus.batches(

@@ -16,6 +16,8 @@ NAMED = {"depth": "depth", "frontend": "frontend", "source": "data"}
 # Factor on the signals at first. Evidence is calibrated from the start, and louder
 # signals would undo that; who knows nothing of signals learns nothing of faint ones.
 LOUD = {"templates": 1.0, "waveform": 1.5, "spectrogram": 3.0}
+RATE = 4e-3  # learning rate of weights that begin at random
+PRETRAINED = "pretrained"
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -26,7 +28,8 @@ class Fit:
     Args:
         samples: windows to train on, counted each time they are seen; 0 leaves it to
             the data: 120,000 simulated windows, or ten times a folder's.
-        learning_rate: at its peak, after the warm-up.
+        learning_rate: at its peak, after the warm-up; 0 leaves it to where the weights
+            come from: `RATE`, or a tenth of it.
         weight_decay: of AdamW.
         warmup: share of training in which the rate rises; then it falls as a cosine.
         epochs: how often to validate, evenly spaced.
@@ -34,12 +37,12 @@ class Fit:
         precision: "float32", "mixed_bfloat16", or "auto", which takes bfloat16 where
             the processor computes in it.
         seed: of the weights and of all random draws.
-        init: where to take first weights from: a run id, or the path of a `.keras`
-            file of the same network; "" starts afresh.
+        init: where to take first weights from: "pretrained", which are shipped; a run
+            id; or the path of a `.keras` file of the same network. "" starts afresh.
     """
 
     samples: int = 0
-    learning_rate: float = 4e-3
+    learning_rate: float = 0.0
     weight_decay: float = 0.01
     warmup: float = 0.05
     epochs: int = 12
@@ -51,7 +54,7 @@ class Fit:
     def __post_init__(self):
         among("precision", self.precision, PRECISIONS)
         within("samples", self.samples, 0, 10**10)
-        within("learning_rate", self.learning_rate, 1e-8, 1.0)
+        within("learning_rate", self.learning_rate, 0.0, 1.0)
         within("weight_decay", self.weight_decay, 0.0, 1.0)
         within("warmup", self.warmup, 0.0, 0.9)
         within("epochs", self.epochs, 1, 10_000)
@@ -86,16 +89,23 @@ class Recipe:
         return f"resnet{self.model.depth}-{self.frontend}"
 
     def sized(self):
-        """The same recipe with width and loudness, which may be left to it.
+        """The same recipe with width, loudness and rate, which may be left to it.
 
         What it leaves open, 0, becomes what suits the depth and the front end.
         """
         live, (block, _) = self.live, DEPTHS[self.model.depth]
         width = self.model.width or WIDTHS[self.frontend][block]
         if not live.loud:
-            simulated = self.data.source == SIMULATED
-            live = replace(live, loud=LOUD[self.frontend] if simulated else 1.0)
-        return replace(self, model=replace(self.model, width=width), live=live)
+            # Networks that know signals already need none that are louder.
+            eased = self.data.source == SIMULATED and not self.fit.init
+            live = replace(live, loud=LOUD[self.frontend] if eased else 1.0)
+        rate = self.fit.learning_rate or (RATE / 10 if self.fit.init else RATE)
+        return replace(
+            self,
+            model=replace(self.model, width=width),
+            live=live,
+            fit=replace(self.fit, learning_rate=rate),
+        )
 
     def flat(self):
         """Every setting by dotted name: {"model.depth": 34, ...}."""

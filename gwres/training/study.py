@@ -34,7 +34,7 @@ def suggest(trial, recipe):
     moves ROC-AUC most at a given size. Width, and so cost, is the user's choice.
     """
     settings = {
-        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 2e-2, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 2e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-4, 0.1, log=True),
         "dropout": trial.suggest_float("dropout", 0.0, 0.3),
         "warmup": trial.suggest_float("warmup", 0.02, 0.2),
@@ -47,7 +47,8 @@ def suggest(trial, recipe):
 
 def known_good(recipe):
     """The settings that a study tries first: the recipe's own."""
-    own = {key.rpartition(".")[2]: value for key, value in recipe.flat().items()}
+    own = recipe.sized().flat()
+    own = {key.rpartition(".")[2]: value for key, value in own.items()}
     trial = optuna.trial.FixedTrial(own)
     suggest(trial, recipe)
     return trial.params

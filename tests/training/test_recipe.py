@@ -30,12 +30,24 @@ def test_flat_and_vary_are_inverse():
         ({"frontend": "spectrogram"}, 3.0),
         ({"frontend": "waveform", "source": "/somewhere"}, 1.0),
         ({"loud": 2.0}, 2.0),
+        ({"frontend": "waveform", "init": "pretrained"}, 1.0),
+        ({"init": "pretrained", "loud": 2.0}, 2.0),
     ],
 )
 def test_loudness_suits_the_front_end(settings, loud):
     sized = Recipe().vary(settings).sized()
     assert sized.live.loud == loud
     assert sized.sized() == sized
+
+
+def test_the_rate_suits_the_first_weights():
+    rates = {
+        init: Recipe().vary({"init": init}).sized().fit.learning_rate
+        for init in ("", "pretrained")
+    }
+    assert rates == {"": 4e-3, "pretrained": pytest.approx(4e-4)}
+    given = Recipe().vary({"init": "pretrained", "learning_rate": 0.01})
+    assert given.sized().fit.learning_rate == 0.01
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Records(list):
 
 
 def test_known_good_settings_come_first_and_the_best_is_taken(opened, url, quick):
-    recipe, records = Recipe(), Records()
+    recipe, records = Recipe().sized(), Records()
     study = studies.begin(url, "one", seed=0)
     best = studies.tune(recipe, opened, study, 4, records)
     assert len(records) == 4
