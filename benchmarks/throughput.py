@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from gwres.data.corpus import Data, open_corpus
-from gwres.data.pipeline import Live
+from gwres.data.corpus import open_corpus
+from gwres.data.settings import Data, Live
 from gwres.matched.design import filters
 from gwres.models.classifier import FRONTENDS, network
 from gwres.models.resnet import DEPTHS

@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres.data.corpus import Data
 from gwres.data.pipeline import Injection, recorded
+from gwres.data.settings import Data
 from gwres.experiment import SMOKE, Measured
 from gwres.jobs.train import unlogged
 from gwres.judging import metrics

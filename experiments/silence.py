@@ -17,7 +17,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres.data.corpus import Data, judged_windows, open_corpus
+from gwres.data.corpus import judged_windows, open_corpus
+from gwres.data.settings import Data
 from gwres.experiment import SMOKE, Measured
 from gwres.jobs.train import unlogged
 from gwres.judging import metrics

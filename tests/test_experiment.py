@@ -10,7 +10,8 @@ from mlflow.utils import validation
 
 from experiments import ceiling, silence
 from gwres import experiment
-from gwres.data.corpus import Data, judged_windows
+from gwres.data.corpus import judged_windows
+from gwres.data.settings import Data
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, PlannedRun
 from gwres.judging import metrics

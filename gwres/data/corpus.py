@@ -2,52 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 
 from gwres.data import g2net, pipeline
 from gwres.data.pack import pack
+from gwres.data.settings import SIMULATED
 from gwres.data.split import SPLITS, split_hash
-from gwres.errors import within
 from gwres.layers.whiten import fit_asd
+from gwres.matched.design import filters
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.noise import noise
 from gwres.simulate.population import PARAMETERS, population
 from gwres.strain import SHAPE
 
 JUDGED = tuple(name for name in SPLITS if name != "train")
-SIMULATED = "simulated"
 # Seeds of the bank, the judged windows and the PSD: the same in every run.
 BANK_SEED, JUDGED_SEED, PSD_SEED = 11, 12, 13
-
-
-@dataclass(frozen=True)
-class Data:
-    """Settings of the data.
-
-    Args:
-        source: "simulated", or the path of a G2Net folder.
-        population: name of the population of simulated signals.
-        bank: number of waveforms in the bank.
-        judged: number of simulated windows in each of validation, stack, gate, holdout.
-        psd_windows: largest number of noise windows to fit the PSD on.
-        strict: whether labels and files of a folder must match.
-    """
-
-    source: str = SIMULATED
-    population: str = "g2net"
-    bank: int = 16384
-    judged: int = 4000
-    psd_windows: int = 2000
-    strict: bool = True
-
-    def __post_init__(self):
-        population(self.population)
-        within("bank", self.bank, 1, 10**6)
-        within("judged", self.judged, 1, 10**6)
-        within("psd_windows", self.psd_windows, 1, 10**6)
 
 
 @dataclass(frozen=True)
@@ -99,6 +72,7 @@ class Corpus:
         split_hash: hash of all ids and their splits; see `split.split_hash`.
         name: name in studies and checkpoints; equal names mean equal data.
         size: number of training windows; None if they are simulated without end.
+        filters: function without arguments to the `design.Filters` of the population.
     """
 
     asd: np.ndarray
@@ -107,6 +81,7 @@ class Corpus:
     split_hash: str
     name: str
     size: int | None
+    filters: Callable
 
     def validation(self):
         """Whitened validation windows.
@@ -122,7 +97,7 @@ def open_corpus(data):
     """Open the data: read the folder, or simulate what is not in the cache.
 
     Args:
-        data: a `Data`.
+        data: a `settings.Data`.
 
     Raises:
         InputError: see `g2net.folder`.
@@ -135,8 +110,7 @@ def open_corpus(data):
 def _simulated(data):
     signals = population(data.population)
     judged = {name: judged_windows(signals, name, data.judged) for name in JUDGED}
-    rng = np.random.default_rng(PSD_SEED)
-    asd = fit_asd(noise(rng, 1)[0] for _ in range(data.psd_windows))
+    asd = fitted_asd(data.psd_windows)
 
     # The bank is for training alone, so it is made when training begins.
     @cache
@@ -149,7 +123,14 @@ def _simulated(data):
 
     rows = pd.concat([windows.table for windows in judged.values()])
     name = f"simulated-{data.population}-{split_hash(rows)}"
-    return Corpus(asd, batches, judged, split_hash(rows), name, None)
+    made = partial(filters, signals, asd)
+    return Corpus(asd, batches, judged, split_hash(rows), name, None, made)
+
+
+def fitted_asd(count):
+    """ASD of simulated noise, as `whiten.fit_asd` gives it, from `count` windows."""
+    rng = np.random.default_rng(PSD_SEED)
+    return fit_asd(noise(rng, 1)[0] for _ in range(count))
 
 
 def judged_windows(signals, name, count):
@@ -191,7 +172,8 @@ def _files(data):
 
     fingerprint = split_hash(files.table)
     name = f"folder-{files.digest()}"
-    return Corpus(asd, batches, parts, fingerprint, name, len(train.table))
+    made = partial(filters, population(data.population), asd)
+    return Corpus(asd, batches, parts, fingerprint, name, len(train.table), made)
 
 
 def _part(files, name):

@@ -1,13 +1,12 @@
 """Batches of whitened windows: live injection, or packed windows with augmentation."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from gwres.cores import cores
-from gwres.errors import InputError, within
+from gwres.data.settings import loudness
 from gwres.layers.augment import augment
 from gwres.layers.inject import respond, white
 from gwres.layers.whiten import gain, resampled
@@ -22,57 +21,6 @@ from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 
 # First sample of a window in the bank's segment; there most mergers need little shift.
 START = int(0.75 * WHITENED_RATE)
-
-
-@dataclass(frozen=True)
-class Live:
-    """Settings of the batches.
-
-    Args:
-        batch: windows per batch; with live injection, half are noise, and half the same
-            noise with a signal.
-        loud: factor on the signals at the start; 0 lets the front end decide.
-        ease: share of training over which that factor falls to 1.
-        drop: probability that a detector is missing, for each of the three.
-        permute: whether a batch's labels are shuffled. This leaves nothing to learn, so
-            a network that still learns reveals a leak.
-    """
-
-    batch: int = 128
-    loud: float = 0.0
-    ease: float = 0.4
-    drop: float = 0.05
-    permute: bool = False
-
-    def __post_init__(self):
-        within("batch", self.batch, 2, 65_536)
-        within("loud", self.loud, 0.0, 100.0)
-        within("ease", self.ease, 0.0, 1.0)
-        within("drop", self.drop, 0.0, 0.95)
-
-
-def loudness(step, steps, config):
-    """The factor on signals at a step, which falls from `loud` to 1.
-
-    Raises:
-        InputError: `loud` is 0.
-    """
-    if not config.loud:
-        raise InputError("loud must be above 0 here: `Recipe.sized` sets it")
-    if not config.ease:
-        return 1.0
-    done = min(step / (config.ease * steps), 1.0)
-    return config.loud + (1.0 - config.loud) * done
-
-
-def eased(epochs, config):
-    """The first epoch, from 0, in which no signal is made louder; else the last.
-
-    A network that is judged earlier has learned the odds of louder signals.
-    """
-    if config.loud == 1:
-        return 0
-    return min(math.ceil(config.ease * epochs), epochs - 1)
 
 
 def _present(rng, count, drop):
@@ -178,7 +126,7 @@ def live(bank, population, asd, config, seed, steps, first=0):
         bank: a `Bank`.
         population: a `Population`, for sky, time and loudness.
         asd: as `whiten.fit_asd` gives it.
-        config: a `Live`.
+        config: a `settings.Live`.
         seed: seed of the random draws.
         steps: batches in the whole training.
         first: the step to begin with.
@@ -253,7 +201,7 @@ def packed(windows, labels, config, seed, steps, first=0):
     Args:
         windows: float16 memory map (n, 2048, 3), whitened.
         labels: (n,), 0 or 1.
-        config: a `Live`; only `batch`, `drop` and `permute` are used.
+        config: a `settings.Live`; only `batch`, `drop` and `permute` are used.
         seed: seed of the random draws.
         steps: batches in the whole training.
         first: the step to begin with.

@@ -13,7 +13,8 @@ import pandas as pd
 from filelock import Timeout
 
 from gwres import cache, experiment
-from gwres.data.corpus import SIMULATED, open_corpus
+from gwres.data.corpus import open_corpus
+from gwres.data.settings import SIMULATED
 from gwres.errors import InputError
 from gwres.jobs.publish import publish
 from gwres.jobs.train import train

@@ -9,7 +9,7 @@ def main(argv):
     """Parse and run."""
     from dataclasses import fields
 
-    from gwres.data.corpus import SIMULATED, Data
+    from gwres.data.settings import SIMULATED, Data
     from gwres.jobs.evaluate import evaluate
     from gwres.mlproject import options
 

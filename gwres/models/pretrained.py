@@ -1,13 +1,16 @@
 """Weights that ship with the package, and their cards."""
 
 import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 
+from gwres import cache
 from gwres.errors import InputError
 from gwres.layers.fitted import Fitted
 
@@ -28,7 +31,8 @@ class Card:
         evidence: ROC-AUC of the coherent evidence on the same windows.
         judged: what these windows are.
         command: that trained it.
-        digest: BLAKE2b of the file of weights.
+        turns: list of dict, what each turn of its training was and gave.
+        digest: BLAKE2b of the file of weights, which has its beginning in its name.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Card:
     evidence: float
     judged: str
     command: str
+    turns: list
     digest: str = ""
 
 
@@ -49,8 +54,12 @@ def _learned(network):
     return [variable for layer in layers for variable in layer.variables]
 
 
-def _digest(path):
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+def _digest(content):
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _path(folder, name, digest):
+    return Path(folder) / f"{name}-{digest[:8]}.npz"
 
 
 def save(network, card, folder=FOLDER):
@@ -62,14 +71,24 @@ def save(network, card, folder=FOLDER):
         folder: where to.
 
     Returns:
-        Path of the weights; the card has the suffix .json.
+        Path of the weights; the card is `name`.json.
     """
-    path = Path(folder) / f"{card.name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = [np.asarray(x, np.float16) for x in _learned(network)]
-    np.savez(path, **{f"{place:03d}": array for place, array in enumerate(arrays)})
-    written = asdict(card) | {"digest": _digest(path)}
-    path.with_suffix(".json").write_text(json.dumps(written, indent=1) + "\n")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    learned = [ops.convert_to_numpy(x).astype(np.float16) for x in _learned(network)]
+    held = io.BytesIO()
+    np.savez(held, **{f"{place:03d}": array for place, array in enumerate(learned)})
+    digest = _digest(held.getvalue())
+    path = _path(folder, card.name, digest)
+    # The card names the weights: until it is replaced, the old ones are the weights.
+    with cache.replacing(path) as scratch:
+        scratch.write_bytes(held.getvalue())
+    with cache.replacing(folder / f"{card.name}.json") as scratch:
+        written = asdict(card) | {"digest": digest}
+        scratch.write_text(json.dumps(written, indent=1) + "\n")
+    for other in folder.glob(f"{card.name}-????????.npz"):
+        if other != path:
+            other.unlink()
     return path
 
 
@@ -107,8 +126,8 @@ def find(name, config, folder=FOLDER):
         raise InputError(
             f"the weights of {name} are for {expected}; received {asdict(config)}"
         )
-    path = Path(folder) / f"{name}.npz"
-    if not path.is_file() or _digest(path) != known[name].digest:
+    path = _path(folder, name, known[name].digest)
+    if not path.is_file() or _digest(path.read_bytes()) != known[name].digest:
         raise InputError(f"{path} is not as it was written: install gwres again")
     return path
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from bilby.core.prior import Cosine, PowerLaw, Sine, Uniform
-from bilby.gw.prior import UniformInComponentsChirpMass, UniformInComponentsMassRatio
 
 from gwres.errors import among
 
@@ -26,6 +24,14 @@ EXTRINSIC = ("luminosity_distance", *PLACE)
 PARAMETERS = INTRINSIC + EXTRINSIC
 
 
+# bilby is imported where it is used: a machine that only trains, on draws that were
+# made elsewhere, has no need of it.
+def _power_law(index, low, high):
+    from bilby.core.prior import PowerLaw
+
+    return PowerLaw(index, low, high)
+
+
 @dataclass(frozen=True)
 class Volumetric:
     """Loudness of binaries that are spread evenly in Euclidean volume.
@@ -43,7 +49,7 @@ class Volumetric:
 
     @property
     def _distances(self):
-        return PowerLaw(2, self.near_mpc, self.far_mpc)
+        return _power_law(2, self.near_mpc, self.far_mpc)
 
     def distance(self, quantile, reach):
         """Distances of given quantiles, the nearest binary first.
@@ -111,7 +117,7 @@ class SnrPowerLaw:
 
     @property
     def _snrs(self):
-        return PowerLaw(self.index, self.floor, self.ceiling)
+        return _power_law(self.index, self.floor, self.ceiling)
 
     def distance(self, quantile, reach):
         """As `Volumetric.distance`: the loudest binary first."""
@@ -163,6 +169,12 @@ class Population:
 
     def priors(self):
         """The bilby priors of `INTRINSIC` and `PLACE`, by name, in this order."""
+        from bilby.core.prior import Cosine, Sine, Uniform
+        from bilby.gw.prior import (
+            UniformInComponentsChirpMass,
+            UniformInComponentsMassRatio,
+        )
+
         angle = {"minimum": 0.0, "maximum": 2 * np.pi}
         return {
             "chirp_mass": UniformInComponentsChirpMass(*self.chirp_mass_msun),

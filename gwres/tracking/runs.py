@@ -7,7 +7,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-from gwres.data.corpus import SIMULATED, Data
+from gwres.data.settings import SIMULATED, Data
 from gwres.errors import InputError
 from gwres.tracking import tags as names
 from gwres.training.recipe import parse

@@ -8,13 +8,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres.data.pipeline import eased
+from gwres.data.settings import eased
 from gwres.errors import InputError
-from gwres.matched.design import filters
 from gwres.models import pretrained
 from gwres.models.classifier import classifier, network
 from gwres.progress import progress
-from gwres.simulate.population import population
 from gwres.tracking.tags import VAL_AREA
 from gwres.training.epochs import PREDICT_BATCH, Epochs, predict
 from gwres.training.recipe import samples
@@ -105,12 +103,11 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
-def _compiled(recipe, asd, steps):
+def _compiled(recipe, filters, steps):
     """The network to be trained, with its optimiser."""
     fit = recipe.fit
-    bank = filters(population(recipe.data.population), asd)
     with _policy(precision(fit.precision)):
-        model = network(recipe.model, recipe.frontend, bank)
+        model = network(recipe.model, recipe.frontend, filters)
     rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
     model.compile(
         # The clip cuts the rare step that a network without normalisation runs off on.
@@ -175,7 +172,7 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     keras.utils.set_random_seed(settings.seed)
     model = callback.resume()
     if model is None:
-        model = _compiled(recipe, corpus.asd, steps * epochs)
+        model = _compiled(recipe, corpus.filters(), steps * epochs)
         if weights:
             _begin(model, recipe, Path(weights))
     if not (callback.rows and callback.done):

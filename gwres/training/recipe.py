@@ -5,8 +5,7 @@ import shlex
 from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 
-from gwres.data.corpus import SIMULATED, Data
-from gwres.data.pipeline import Live
+from gwres.data.settings import SIMULATED, Data, Live
 from gwres.errors import InputError, among, within
 from gwres.models.classifier import FRONTENDS, WIDTHS
 from gwres.models.resnet import DEPTHS, ResNet

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from gwres import cache
-from gwres.data.corpus import SIMULATED
+from gwres.data.settings import SIMULATED
 from gwres.errors import InputError
 from gwres.progress import clock
 from gwres.tracking.tags import VAL_AREA

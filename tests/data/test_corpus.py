@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gwres import cache
-from gwres.data.corpus import Data, open_corpus
+from gwres.data.corpus import open_corpus
 from gwres.data.g2net import folder
-from gwres.data.pipeline import Live, eased, loudness
+from gwres.data.settings import Data, Live, eased, loudness
 from gwres.errors import InputError
 
 SMALL = {"bank": 48, "judged": 40, "psd_windows": 40}

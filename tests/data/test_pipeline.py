@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from gwres.data import pipeline
-from gwres.data.pipeline import Bank, Injection, Live, recorded
+from gwres.data.pipeline import Bank, Injection, recorded
+from gwres.data.settings import Live
 from gwres.simulate.population import population
 from gwres.simulate.waveforms import place
 

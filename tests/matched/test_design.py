@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from gwres.data.corpus import Data, open_corpus
-from gwres.data.pipeline import Live
+from gwres.data.corpus import open_corpus
+from gwres.data.settings import Data, Live
 from gwres.judging import metrics
 from gwres.layers.evidence import DELAYS, FAR
 from gwres.layers.templates import FINE, FIRST_S

@@ -9,7 +9,8 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from gwres.data.corpus import Data, open_corpus
+from gwres.data.corpus import open_corpus
+from gwres.data.settings import Data
 from gwres.errors import InputError
 from gwres.jobs import evaluate as job
 from gwres.judging import metrics

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gwres.data.corpus import Data, open_corpus
+from gwres.data.corpus import open_corpus
+from gwres.data.settings import Data
 from gwres.errors import InputError
 from gwres.judging.metrics import Interval
 from gwres.models.classifier import FRONTENDS

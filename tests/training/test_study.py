@@ -5,7 +5,8 @@ from contextlib import contextmanager
 import optuna
 import pytest
 
-from gwres.data.corpus import Corpus, Data, open_corpus
+from gwres.data.corpus import Corpus, open_corpus
+from gwres.data.settings import Data
 from gwres.errors import InputError
 from gwres.training import fit as fitting
 from gwres.training import study as studies

@@ -1,0 +1,90 @@
+"""Settings of the data and of the batches: what a training is told, and nothing more.
+
+They import neither TensorFlow nor bilby, so that a training elsewhere can be told them.
+"""
+
+import math
+from dataclasses import dataclass
+
+from gwres.errors import InputError, within
+from gwres.simulate.population import population
+
+SIMULATED = "simulated"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Settings of the data.
+
+    Args:
+        source: "simulated", or the path of a G2Net folder.
+        population: name of the population of simulated signals.
+        bank: number of waveforms in the bank.
+        judged: number of simulated windows in each of validation, stack, gate, holdout.
+        psd_windows: largest number of noise windows to fit the PSD on.
+        strict: whether labels and files of a folder must match.
+    """
+
+    source: str = SIMULATED
+    population: str = "g2net"
+    bank: int = 16384
+    judged: int = 4000
+    psd_windows: int = 2000
+    strict: bool = True
+
+    def __post_init__(self):
+        population(self.population)
+        within("bank", self.bank, 1, 10**6)
+        within("judged", self.judged, 1, 10**6)
+        within("psd_windows", self.psd_windows, 1, 10**6)
+
+
+@dataclass(frozen=True)
+class Live:
+    """Settings of the batches.
+
+    Args:
+        batch: windows per batch; with live injection, half are noise, and half the same
+            noise with a signal.
+        loud: factor on the signals at the start; 0 lets the front end decide.
+        ease: share of training over which that factor falls to 1.
+        drop: probability that a detector is missing, for each of the three.
+        permute: whether a batch's labels are shuffled. This leaves nothing to learn, so
+            a network that still learns reveals a leak.
+    """
+
+    batch: int = 128
+    loud: float = 0.0
+    ease: float = 0.4
+    drop: float = 0.05
+    permute: bool = False
+
+    def __post_init__(self):
+        within("batch", self.batch, 2, 65_536)
+        within("loud", self.loud, 0.0, 100.0)
+        within("ease", self.ease, 0.0, 1.0)
+        within("drop", self.drop, 0.0, 0.95)
+
+
+def loudness(step, steps, config):
+    """The factor on signals at a step, which falls from `loud` to 1.
+
+    Raises:
+        InputError: `loud` is 0.
+    """
+    if not config.loud:
+        raise InputError("loud must be above 0 here: `Recipe.sized` sets it")
+    if not config.ease:
+        return 1.0
+    done = min(step / (config.ease * steps), 1.0)
+    return config.loud + (1.0 - config.loud) * done
+
+
+def eased(epochs, config):
+    """The first epoch, from 0, in which no signal is made louder; else the last.
+
+    A network that is judged earlier has learned the odds of louder signals.
+    """
+    if config.loud == 1:
+        return 0
+    return min(math.ceil(config.ease * epochs), epochs - 1)
