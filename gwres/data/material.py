@@ -222,14 +222,12 @@ class Batches(keras.utils.PyDataset):
 
 
 def _compiled(function):
-    """The function as one graph of the backend."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
+    """The function as one graph, where the backend is JAX; else operation by operation.
 
-        return jax.jit(function)
-    if backend == "tensorflow":
-        import tensorflow as tf
+    On TensorFlow it runs beside the training, on arrays that are large enough.
+    """
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
 
-        return tf.function(function)
-    return function
+    return jax.jit(function)

@@ -52,6 +52,26 @@ def trained(title, tables, place, cost, command, study=""):
     )
 
 
+def pretrained(rows, folder):
+    """The note of a pretraining.
+
+    Args:
+        rows: list of dict, one for each network.
+        folder: where the weights are.
+
+    Returns:
+        Markdown.
+    """
+    return joined(
+        [
+            f"### Weights of {len(rows)} networks",
+            grid(list(rows[0]), [list(row.values()) for row in rows]),
+            f"Written to `{folder}`. `-P init=pretrained` begins with those of the "
+            "package.",
+        ]
+    )
+
+
 def judged(title, tables, place):
     """The note of a model that was judged.
 

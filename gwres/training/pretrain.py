@@ -31,6 +31,7 @@ from gwres.training.recipe import Recipe
 logger = logging.getLogger(__name__)
 FALLING = 0.5  # each turn's learning rate is that of the turn before, times this
 LEAST = 5e-4  # but not less
+SAMPLES = 1_000_000  # windows of a turn
 
 
 def pretrain(recipe, material, folder, turns, work):
