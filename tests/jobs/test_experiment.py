@@ -101,7 +101,7 @@ def test_finished_members_are_found_and_one_parent_shows_all(lab):
     assert not lab.children(first)
     assert tracking_tags(first)["gwres.continued_by"] == second
     table = lab.table(second)
-    together = ["matched filter", "mean of logits", "stacked"]
+    together = ["matched filter", "coherent evidence", "mean of logits", "stacked"]
     assert list(table.index) == ["a", "b", "c", *together]
     assert table["parameters"].notna().sum() == 3
     assert table["tpr_at_fpr_0.001"].between(0, 1).all()
@@ -110,6 +110,7 @@ def test_finished_members_are_found_and_one_parent_shows_all(lab):
     best = table["val_roc_auc"].idxmax()
     assert {("stacked", "matched filter"), ("stacked", best)} <= pairs
     assert {(best, "matched filter"), ("mean of logits", best)} <= pairs
+    assert {(best, "coherent evidence"), ("stacked", "coherent evidence")} <= pairs
     _the_page_tells_it(second, table, lab.children(second)["c"].info)
 
 
@@ -185,7 +186,8 @@ def test_members_of_other_windows_have_a_filter_and_a_stack_of_their_own(
         job.run("mixed", False, None)
     names = list(lab.table(active.id).index)
     assert names[:2] == ["many", "few"]
-    assert [name.partition(",")[0] for name in names[2:]] == ["matched filter"] * 2
+    classical = ["matched filter", "coherent evidence"]
+    assert [name.partition(",")[0] for name in names[2:]] == classical * 2
     assert len(set(names)) == 4
 
 

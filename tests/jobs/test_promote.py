@@ -92,7 +92,7 @@ def store(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-        small = awake(network(ResNet(16, width=2), "waveform"))
+        small = awake(network(ResNet(16, width=2), "spectrogram"))
         example = noise(np.random.default_rng(0), 1)
         within(patch, "first")
         with log.run("first"):

@@ -41,7 +41,7 @@ def opened():
 @pytest.fixture(scope="module")
 def networks(opened):
     """Two networks that disagree."""
-    awake_ones = [awake(network(ResNet(16, w), "waveform")) for w in (2, 3)]
+    awake_ones = [awake(network(ResNet(16, w), "spectrogram")) for w in (2, 3)]
     return [classifier(one, opened.asd) for one in awake_ones]
 
 

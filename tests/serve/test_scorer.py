@@ -22,7 +22,7 @@ def files(tmp_path_factory):
     """Two classifiers that disagree, and a stack of them, as files."""
     folder, paths = tmp_path_factory.mktemp("files"), {}
     for place, width in enumerate((2, 3)):
-        small = awake(network(ResNet(16, width), "waveform"))
+        small = awake(network(ResNet(16, width), "spectrogram"))
         paths[f"member_{place}"] = folder / f"{place}.keras"
         classifier(small, np.ones((3, 2049))).save(paths[f"member_{place}"])
     paths["stack"] = folder / "stack.json"
