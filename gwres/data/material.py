@@ -218,7 +218,9 @@ class Batches(keras.utils.PyDataset):
         """Whitened windows (batch, 2048, 3) and labels (batch, 1)."""
         draws = self.draws(self.first + index)
         labels = np.repeat([1.0, 0.0], self.live.batch // 2).astype(np.float32)
-        return self.windows(*draws), labels[:, None]
+        # NumPy's arrays would make some operations compute in double precision.
+        tensors = [keras.ops.convert_to_tensor(one) for one in draws]
+        return self.windows(*tensors), labels[:, None]
 
 
 def _compiled(function):

@@ -188,7 +188,7 @@ def test_members_of_other_windows_have_a_filter_and_a_stack_of_their_own(
     assert names[:2] == ["many", "few"]
     classical = ["matched filter", "coherent evidence"]
     assert [name.partition(",")[0] for name in names[2:]] == classical * 2
-    assert len(set(names)) == 4
+    assert len(set(names)) == 6
 
 
 def test_one_experiment_runs_once_at_a_time(lab):
