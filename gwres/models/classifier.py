@@ -19,7 +19,7 @@ FRONTENDS = ("templates", "waveform", "spectrogram")
 # image costs more than four times as much as a waveform.
 WIDTHS = {
     "templates": {"basic": 8, "bottleneck": 4},
-    "waveform": {"basic": 32, "bottleneck": 16},
+    "waveform": {"basic": 24, "bottleneck": 12},
     "spectrogram": {"basic": 8, "bottleneck": 4},
 }
 
@@ -78,8 +78,8 @@ def _waveform(whitened, config, filters):
     # Which products make a coincidence, of which templates, is learned here.
     x = layers.Dense(FEATURES, kernel_initializer="lecun_normal")(x)
     x = ops.transpose(layers.Activation("relu")(x), (1, 0, 2))
-    # SNRs 4 ms apart are finer than what is left to tell: half as many steps do.
-    x = merged(x, config, 1, strides=2)
+    # SNRs 2 ms apart are finer than what is left to tell: a quarter as many steps do.
+    x = merged(x, config, 1, strides=4)
     return trunk(x, config, 1, odds(x, config, 1))
 
 

@@ -141,10 +141,10 @@ def test_products_are_those_of_the_snrs(designed):
     z = np.clip(np.asarray(layer(x.astype(np.float32))), -5, 5)
     z = z[:, 0] + 1j * z[:, 1]
     ticks, count = COARSE.ticks, COARSE.count
-    late = np.pad(z[1], [(2, 2), (0, 0), (0, 0)])
+    late = np.pad(z[1], [(4, 4), (0, 0), (0, 0)])
     expected = [np.abs(one) ** 2 / 2 - 1 for one in z]
     for delay in COUPLED:
-        here = late[2 + delay : 2 + delay + ticks]
+        here = late[4 + delay : 4 + delay + ticks]
         expected.append((z[0] * here.conj()).real / np.sqrt(2))
     found = np.asarray(products(layer(x.astype(np.float32))))
     assert found.shape == (ticks, 2, 8 * count)
