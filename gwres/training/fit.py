@@ -47,12 +47,16 @@ class Trained:
 
 
 def precision(name):
-    """The Keras dtype policy; "auto" is bfloat16 where the processor has it.
+    """The Keras dtype policy; "auto" is bfloat16 where the machine has it.
 
-    Without such instructions bfloat16 is emulated and slower than float32.
+    A processor without such instructions emulates bfloat16, slower than float32;
+    accelerators have them.
     """
     if name != "auto":
         return name
+    devices = keras.distribution.list_devices()
+    if not all(device.startswith("cpu") for device in devices):
+        return "mixed_bfloat16"
     try:
         flags = CPUINFO.read_text()
     except OSError:  # not Linux

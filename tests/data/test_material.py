@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gwres.data.corpus import BANK_SEED, PSD_SEED, fitted_asd
-from gwres.data.material import FILES, PLACES, open_material, prepare
+from gwres.data.material import FILES, HELD, PLACES, Batches, open_material, prepare
 from gwres.data.pipeline import Injection, recorded
 from gwres.data.settings import Data, Live
 from gwres.errors import InputError
@@ -67,6 +67,17 @@ def test_batches_depend_on_seed_and_step_alone(material):
     silent = ~keras.ops.convert_to_numpy(dropped[0][0]).any(axis=1)
     assert (silent[:32] == silent[32:]).all() and silent.any()
     assert not silent.all(axis=1).any()
+
+
+def test_validation_has_waveforms_of_its_own(material):
+    def used(held):
+        steps = 20
+        batches = Batches(material, Live(batch=64, loud=1.0), 3, steps, held=held)
+        drawn = [batches.draws(step)[0] for step in range(steps)]
+        return {waveform.tobytes() for waveform in np.concatenate(drawn)}
+
+    assert len(used(True)) == int(HELD * 48) and len(used(False)) > 40
+    assert not used(True) & used(False)
 
 
 def test_the_noise_curve_is_the_corpus_one(material):

@@ -1,5 +1,7 @@
 """Training: it goes on where it stopped, and keeps the best."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -183,6 +185,15 @@ def test_bfloat16_is_for_processors_that_compute_in_it(
         (tmp_path / "cpuinfo").write_text(flags)
     monkeypatch.setattr(fit, "CPUINFO", tmp_path / "cpuinfo")
     assert fit.precision("auto") == policy
+    assert fit.precision("float32") == "float32"
+
+
+def test_an_accelerator_computes_in_bfloat16(monkeypatch):
+    """Whatever the processor beside it does."""
+    monkeypatch.setattr(fit, "CPUINFO", Path("/none"))
+    assert fit.precision("auto") == "float32"
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
+    assert fit.precision("auto") == "mixed_bfloat16"
     assert fit.precision("float32") == "float32"
 
 
