@@ -254,26 +254,26 @@ COUPLED = (-4, -2, 0, 2, 4)
 CLIP = 5.0
 
 
-def products(snr):
+def products(snr, delays=COUPLED):
     """What the evidence of one time and template is a sum of, for each of them.
 
     Squared SNRs, |z|^2 / 2 - 1, of the three detectors, and the real part of z_H1
-    conj(z_L1) / sqrt(2) at each delay of `COUPLED`: of zero mean and unit variance in
-    noise.
+    conj(z_L1) / sqrt(2) at each delay: of zero mean and unit variance in noise.
 
     Args:
         snr: real and imaginary part, (ticks, batch, count) each, of each detector, from
             `Templates`.
+        delays: of L1 after H1, in ticks.
 
     Returns:
-        (ticks, batch, 8 count).
+        (ticks, batch, 8 count) for five delays.
     """
     snr = [[ops.clip(part, -CLIP, CLIP) for part in parts] for parts in snr]
     found = [(ops.square(real) + ops.square(part)) / 2 - 1 for real, part in snr]
     (real, imaginary), late, _ = snr
-    ticks, most = real.shape[0], max(COUPLED)
+    ticks, most = real.shape[0], max(map(abs, delays))
     late = [ops.pad(part, [(most, most), (0, 0), (0, 0)]) for part in late]
-    for delay in COUPLED:
+    for delay in delays:
         here = slice(most + delay, most + delay + ticks)
         found.append((real * late[0][here] + imaginary * late[1][here]) * 0.5**0.5)
     return ops.concatenate(found, axis=-1)
@@ -281,13 +281,26 @@ def products(snr):
 
 @keras.saving.register_keras_serializable("gwres")
 class Products(keras.layers.Layer):
-    """`products` of the SNRs of `Templates`."""
+    """`products` of the SNRs of `Templates`.
+
+    Args:
+        delays: of L1 after H1, in ticks.
+        kwargs: arguments of Keras's Layer.
+    """
+
+    def __init__(self, delays=COUPLED, **kwargs):
+        super().__init__(**kwargs)
+        self.delays = tuple(delays)
 
     def call(self, snr):
-        """To (ticks, batch, 8 count)."""
-        return products(snr)
+        """To (ticks, batch, 8 count) for five delays."""
+        return products(snr, self.delays)
 
     def compute_output_shape(self, shape):
-        """(ticks, batch, 8 count)."""
+        """(ticks, batch, 8 count) for five delays."""
         ticks, batch, count = shape[0][0]
-        return ticks, batch, (len(DETECTORS) + len(COUPLED)) * count
+        return ticks, batch, (len(DETECTORS) + len(self.delays)) * count
+
+    def get_config(self):
+        """The arguments that make the layer again."""
+        return super().get_config() | {"delays": list(self.delays)}

@@ -240,15 +240,17 @@ def test_a_width_left_open_is_no_network():
         network(ResNet(16), "waveform")
 
 
-def test_the_classifier_trains_a_step(inputs, fitted):
-    """Every weight but the PSD gets a gradient."""
-    model = classifier(awake(network(ResNet(16, width=4), "waveform")), fitted)
+def test_the_classifier_trains_a_step(fitted, designed):
+    """Every weight but the PSD and the chirps gets a gradient."""
+    inner = awake(network(ResNet(16, width=4), "waveform", designed))
+    model = classifier(inner, fitted)
     model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
     before = [np.array(weight) for weight in model.trainable_weights]
     strain = np.random.default_rng(4).normal(0, 7e-21, (2, 3, 4096))
     model.train_on_batch(strain.astype(np.float32), np.array([[0.0], [1.0]]))
-    moved = [(np.array(w) != b).any() for w, b in zip(model.trainable_weights, before)]
-    assert all(moved)
+    after = [np.array(weight) for weight in model.trainable_weights]
+    assert all(np.isfinite(weight).all() for weight in after)
+    assert all((one != other).any() for one, other in zip(after, before))
     np.testing.assert_array_equal(
         model.get_layer("whiten").asd, fitted.astype(np.float32)
     )

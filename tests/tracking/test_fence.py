@@ -78,7 +78,9 @@ def answers(tmp_path_factory):
             mlflow.set_tag("gwres.split_hash", "a")
             row = {"step": 1, "train/loss": 0.6, "val/loss": 0.6, "val/roc_auc": 0.8}
             log.epoch(row)
-            small = classifier(network(ResNet(16, 2), "waveform"), np.ones((3, 2049)))
+            small = classifier(
+                network(ResNet(16, 2), "spectrogram"), np.ones((3, 2049))
+            )
             keep(log.model, small, noise(np.random.default_rng(0), 1))
             keep(runs.present)
             keep(ui.next_steps)

@@ -26,7 +26,7 @@ def strain():
 
 @pytest.fixture(scope="module")
 def network_of_before():
-    return classifier(awake(network(ResNet(16, 2), "waveform")), np.ones((3, 2049)))
+    return classifier(awake(network(ResNet(16, 2), "spectrogram")), np.ones((3, 2049)))
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def test_only_simulated_signals_that_a_network_has_to_learn_are_eased(changes, e
 
 
 def test_a_folders_trials_see_a_share_of_its_windows(opened):
-    files = Corpus(opened.asd, None, opened.judged, "hash", "folder", 1000)
+    files = Corpus(opened.asd, None, opened.judged, "hash", "folder", 1000, None)
     recipe = Recipe().vary({"source": "/somewhere"})
     assert studies.shortened(recipe, files).fit.samples == int(
         10 * 1000 * studies.SHARE
