@@ -26,7 +26,7 @@ def test_weights_are_trained_for_a_turn(project):
 def test_a_run_begins_with_the_weights_of_the_package(project):
     small = {name: TINY[name] for name in ("bank", "judged", "psd_windows", "samples")}
     project.typed(
-        "mlflow run . --env-manager local -P depth=34 -P frontend=waveform",
+        "mlflow run . --env-manager local -P depth=18 -P frontend=waveform",
         **small | {"epochs": "1"},
     )
     run = project.runs()[0]
