@@ -17,6 +17,7 @@ from gwres.data.corpus import Windows
 from gwres.jobs.publish import judge, publish
 from gwres.judging import predictions
 from gwres.pages import gallery, markdown, notes, report
+from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import PARAMETERS, population
 from gwres.tracking import log, registry
@@ -80,7 +81,11 @@ def run_of(depth, windows, asd):
     """
     recipe = Recipe().vary({"depth": depth, "frontend": "templates"}).sized()
     table = predicted(windows.table, 0.15 + 0.0015 * depth, depth)
-    classical = predicted(windows.table, 0.35, 1)
+    classical = {
+        MATCHED_FILTER: predicted(windows.table, 0.35, 1),
+        EVIDENCE: predicted(windows.table, 0.37, 1),
+    }
+    added = report.added_to(table, classical[EVIDENCE], own=True)
     judgement = judge(table, classical)
     course = history(judgement.area.value)
     rows = course.to_dict("records")
@@ -94,7 +99,7 @@ def run_of(depth, windows, asd):
         if depth == max(DEPTHS):
             lists = {"Cost": cost, "Settings": recipe.flat()}
             view = gallery.viewer(windows, asd)
-            shown = table, course, classical, None, lists, view
+            shown = table, course, classical, None, lists, view, added
             report.write(out, recipe.name, *shown)
 
     with log.run("train") as run:
@@ -105,7 +110,7 @@ def run_of(depth, windows, asd):
             log.epoch(row)
         publish(
             lambda place: notes.trained(
-                recipe.name, (table, classical), place, cost, recipe.command
+                recipe.name, table, classical, place, cost, recipe.command, added
             ),
             write=write,
             metrics=judgement.metrics | cost,
@@ -220,7 +225,8 @@ def test_the_charts_of_all_runs_hold_something(served, browser):
     address, experiment, _ = served
     path = f"/#/experiments/{experiment}/runs?{markdown.QUERY}&{markdown.CHART}"
     page = Page(browser, address, path)
-    page.text("Result", "holdout/roc_auc", "cost/train_core_seconds", "val/roc_auc")
+    page.text("Result", "model.depth", "evidence/difference")
+    page.text("holdout/roc_auc", "cost/train_core_seconds", "val/roc_auc")
     counts = page.charts(3)
     assert min(counts) >= len(DEPTHS), counts
 
@@ -261,7 +267,8 @@ def test_the_report_opens_from_the_run(served, browser):
     [frame] = page.all("iframe")
     browser.switch_to.frame(frame)
     try:
-        page.text("ROC-AUC", "matched filter", "Loudest misses", "Cost")
+        page.text("ROC-AUC", "matched filter", "The network adds", "Loudest misses")
+        page.text("Cost")
         images = page.all("img", 6)
         assert all(width(browser, image) == 800 for image in images)
         names = [image.get_attribute("alt") for image in images]

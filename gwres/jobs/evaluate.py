@@ -5,10 +5,11 @@ from dataclasses import asdict, replace
 
 from gwres.data.corpus import JUDGED, open_corpus
 from gwres.errors import InputError, among
-from gwres.jobs.publish import judge, publish
+from gwres.jobs.publish import classical, judge, publish
 from gwres.judging.predictions import differences
-from gwres.matched.score import NAMES, baseline
+from gwres.matched.score import NAMES
 from gwres.pages import gallery, notes, report
+from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
 from gwres.serve import registered
 from gwres.simulate.population import population
 from gwres.tracking import log, registry, tags
@@ -52,14 +53,14 @@ def evaluate(models, data, split="holdout", statistic="marginal"):
     settings |= {"evaluate.split": split, "evaluate.statistic": statistic}
     tables = {name: registered.score(name, windows) for name in names if name != FILTER}
     drawn = population(data.population)
-    classical = baseline(windows, corpus.asd, drawn, statistic)
-    tables = {name: tables.get(name, classical) for name in names}
+    beside = classical(windows, corpus.asd, drawn, statistic)
+    tables = {name: tables.get(name, beside[MATCHED_FILTER]) for name in names}
     if len(names) == 1:
-        _one(names[0], tables[names[0]], classical, corpus, settings)
+        _one(names[0], tables[names[0]], beside, corpus, settings)
         return
     for name in names:
         with log.child(name):
-            _one(name, tables[name], classical, corpus, settings)
+            _one(name, tables[name], beside, corpus, settings)
     _several(tables, settings)
 
 
@@ -75,7 +76,7 @@ def _check(windows, ordered, source):
         )
 
 
-def _one(name, table, classical, corpus, settings):
+def _one(name, table, beside, corpus, settings):
     """Publish one model's predictions."""
     [(split, windows)] = corpus.judged.items()
     settings = settings | {"evaluate.model": name}
@@ -90,20 +91,22 @@ def _one(name, table, classical, corpus, settings):
         def write(out):
             report.compare(out, name, alone, lists)
     else:
-        judgement = judge(table, classical, split)
+        judgement = judge(table, beside, split)
+        added = report.added_to(table, beside[EVIDENCE]) if EVIDENCE in beside else ""
 
         def note(place):
-            return notes.judged(name, (table, classical), place)
+            return notes.judged(name, table, beside, place, added)
 
         def write(out):
             report.write(
                 out,
                 name,
                 table,
-                baseline=classical,
+                classical=beside,
                 example=gallery.loudest(corpus),
                 lists=lists,
                 view=gallery.viewer(windows, corpus.asd),
+                added=added,
             )
 
     publish(

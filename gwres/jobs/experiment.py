@@ -16,11 +16,10 @@ from gwres import cache, experiment
 from gwres.data.corpus import open_corpus
 from gwres.data.settings import SIMULATED
 from gwres.errors import InputError
-from gwres.jobs.publish import publish
+from gwres.jobs.publish import classical, publish
 from gwres.jobs.train import train
 from gwres.judging import stacker
 from gwres.judging.predictions import differences
-from gwres.matched.score import baseline
 from gwres.pages import notes, plots, standings
 from gwres.pages.markdown import address
 from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
@@ -214,15 +213,14 @@ def _show(members, done, failed, tables, corpora, question, last):
     for judged, group in groups.items():
         data = members[next(iter(group))].recipe.data
         corpus, drawn = corpora[data], population(data.population)
-        holdout = corpus.judged["holdout"]
-        classical, evidence = (
-            baseline(holdout, corpus.asd, drawn, statistic)
-            for statistic in ("marginal", "coherent")
-        )
+        beside = classical(corpus.judged["holdout"], corpus.asd, drawn)
         suffix = f", {judged}" if len(groups) > 1 else ""
         hashed = data.source != SIMULATED
-        more, pairs = _together(group, own, (classical, evidence), suffix, hashed)
-        rows |= more
+        more, pairs = _together(group, own, beside, suffix, hashed)
+        for name, table in more.items():
+            if name not in rows:
+                rows[name] = standings.row({"holdout": table})
+            rows[name] |= standings.over(table, beside[EVIDENCE])
         compared.append(pairs)
     rows |= {name: {"run": standings.FAILED + made} for name, made in failed.items()}
     pairs = pd.concat(compared)
@@ -240,24 +238,26 @@ def _show(members, done, failed, tables, corpora, question, last):
     page(question, logged, metrics, standings.headline(pairs), told=last)
 
 
-def _together(group, own, classical, suffix, hashed):
-    """Rows of the classical side and of the members together, and the differences."""
+def _together(group, own, beside, suffix, hashed):
+    """Members, the classical side and members together; and the differences.
+
+    Returns:
+        (dict of name to predictions of the holdout, as `predictions.differences`).
+    """
     filtered, bound = (f"{name}{suffix}" for name in (MATCHED_FILTER, EVIDENCE))
-    judged = dict(zip((filtered, bound), classical))
-    rows = {name: standings.row({"holdout": table}) for name, table in judged.items()}
+    judged = {name: tables["holdout"] for name, tables in group.items()}
+    judged |= {f"{name}{suffix}": table for name, table in beside.items()}
     known = own[own["name"].isin(group)]
     # Chosen on validation: the best on the holdout would flatter itself.
     scores = known["val_roc_auc"] if "val_roc_auc" in known else known["roc_auc"] * 0
     best = known["name"].iloc[int(np.nanargmax(scores.fillna(-1)))]
-    judged[best] = group[best]["holdout"]
     pairs = [(best, filtered), (best, bound)]
     if len(group) > 1:
         for name, table in stacker.together(group, hashed).items():
             called = f"{name}{suffix}"
-            rows[called] = standings.row({"holdout": table})
             judged[called] = table
             pairs += [(called, filtered), (called, bound), (called, best)]
-    return rows, differences(judged, pairs)
+    return judged, differences(judged, pairs)
 
 
 def page(question, tables, metrics, headline="", figures=None, told=False):

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gwres.judging import predictions
+from gwres.matched.score import baseline
+from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
 from gwres.tracking import log, runs, tags
+
+# What the metrics of the classical side begin with.
+PREFIXES = {MATCHED_FILTER: "matched_filter", EVIDENCE: "evidence"}
 
 
 @dataclass(frozen=True)
@@ -13,7 +18,7 @@ class Judgement:
     """What predictions of one split show.
 
     Args:
-        metrics: dict of name in MLflow to number, those of the matched filter beside.
+        metrics: dict of name in MLflow to number, those of the classical side beside.
         warnings: list of text: metrics that the rows are too few for.
         area: ROC-AUC, a `metrics.Interval`, or None where it cannot be had.
         named: tags of the run: the area, where it is of the holdout.
@@ -25,16 +30,36 @@ class Judgement:
     named: dict
 
 
-def judge(table, classical=None, split="holdout", odds=True, evidence=None):
-    """Measure predictions, and the matched filter's of the same windows.
+def classical(windows, asd, population, statistic="marginal"):
+    """Windows as the classical side scores them: what networks are held against.
+
+    Args:
+        windows: a `corpus.Windows`.
+        asd: as `whiten.fit_asd` gives it, (3, 2049).
+        population: a `Population`.
+        statistic: of the matched filter, one of `score.NAMES`.
+
+    Returns:
+        dict of `MATCHED_FILTER` and `EVIDENCE` to predictions; without the second where
+        it is the first.
+    """
+    chosen = {MATCHED_FILTER: statistic, EVIDENCE: "coherent"}
+    if statistic == chosen[EVIDENCE]:
+        del chosen[EVIDENCE]
+    return {
+        name: baseline(windows, asd, population, one) for name, one in chosen.items()
+    }
+
+
+def judge(table, beside=None, split="holdout", odds=True):
+    """Measure predictions, and the classical side's of the same windows.
 
     Args:
         table: predictions of one split.
-        classical: the matched filter's, whose ROC-AUC is logged beside; or None.
+        beside: as `classical` gives it, whose ROC-AUC is logged beside, and what the
+            predictions have over the evidence; or None.
         split: what the metrics' names begin with.
         odds: whether the logits are log odds; a matched filter's statistic is not.
-        evidence: the coherent evidence of the same windows, which the network's
-            ROC-AUC is compared with; or None.
 
     Returns:
         A `Judgement`.
@@ -43,15 +68,14 @@ def judge(table, classical=None, split="holdout", odds=True, evidence=None):
     if not odds:
         names = {f"{split}/{name}" for name, _, _ in predictions.ODDS}
         measured = {name: x for name, x in measured.items() if name not in names}
-    if classical is not None:
-        beside, _ = predictions.summary(classical, "matched_filter")
-        measured |= {name: x for name, x in beside.items() if "roc_auc" in name}
+    beside = beside or {}
+    for name, rows in beside.items():
+        found, _ = predictions.summary(rows, PREFIXES[name])
+        measured |= {name: x for name, x in found.items() if "roc_auc" in name}
     area = predictions.area_of(measured, split)
-    if evidence is not None and area:
-        less = predictions.compare(table, evidence)
-        beside, _ = predictions.summary(evidence, "evidence")
+    if area and EVIDENCE in beside:
+        less = predictions.compare(table, beside[EVIDENCE])
         measured |= {
-            tags.EVIDENCE_AREA: beside[tags.EVIDENCE_AREA],
             tags.ADDED: less.value,
             f"{tags.ADDED}_low": less.low,
             f"{tags.ADDED}_high": less.high,

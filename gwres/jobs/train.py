@@ -4,10 +4,10 @@ import logging
 
 from gwres import cache
 from gwres.data.corpus import open_corpus
-from gwres.jobs.publish import judge, publish
-from gwres.matched.score import baseline
+from gwres.jobs.publish import classical, judge, publish
 from gwres.models import pretrained
 from gwres.pages import gallery, notes, plots, report
+from gwres.pages.plots import EVIDENCE
 from gwres.simulate.population import population
 from gwres.tracking import log, runs, tags, ui
 from gwres.training import fit, study
@@ -115,11 +115,11 @@ def _publish(recipe, corpus, trained, tuned):
     holdout, lines = tables["holdout"], []
     if len(holdout):
         drawn = population(recipe.data.population)
-        classical, evidence = (
-            baseline(corpus.judged["holdout"], corpus.asd, drawn, statistic)
-            for statistic in ("marginal", "coherent")
-        )
-        judgement = judge(holdout, classical, evidence=evidence)
+        beside = classical(corpus.judged["holdout"], corpus.asd, drawn)
+        # Of the front ends only that one has a score of its own.
+        own = recipe.frontend == "templates"
+        added = report.added_to(holdout, beside[EVIDENCE], own)
+        judgement = judge(holdout, beside)
         if judgement.area:
             lines = [
                 f"ROC-AUC  {judgement.area} on {len(holdout):,} holdout windows; "
@@ -128,10 +128,12 @@ def _publish(recipe, corpus, trained, tuned):
         publish(
             lambda place: notes.trained(
                 recipe.name,
-                (holdout, classical, evidence),
+                holdout,
+                beside,
                 place,
                 cost,
                 recipe.command,
+                added,
                 tuned,
             ),
             tables,
@@ -140,11 +142,11 @@ def _publish(recipe, corpus, trained, tuned):
                 recipe.name,
                 holdout,
                 trained.history,
-                classical,
+                beside,
                 gallery.loudest(corpus),
                 {"Cost": cost, "Settings": recipe.flat()},
                 gallery.viewer(corpus.judged["holdout"], corpus.asd),
-                evidence,
+                added,
             ),
             metrics=cost | judgement.metrics,
             warnings=judgement.warnings,

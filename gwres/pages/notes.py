@@ -11,7 +11,8 @@ from gwres.pages.markdown import (
     model_link,
     pictures,
 )
-from gwres.pages.report import added_to, difference, edges, verdict
+from gwres.pages.plots import MATCHED_FILTER
+from gwres.pages.report import difference, edges, verdict
 from gwres.tracking.tags import CORE_SECONDS, PARAMETERS, SPEED
 
 PLOTS = ("roc", "sensitivity")
@@ -22,16 +23,18 @@ TAKES = (
 )
 
 
-def trained(title, tables, place, cost, command, study=""):
+def trained(title, table, classical, place, cost, command, added="", study=""):
     """The note of a finished training.
 
     Args:
         title: what was trained.
-        tables: predictions of one split, by the network, by the matched filter, and,
-            where known, the coherent evidence.
+        table: predictions of one split.
+        classical: dict of name to the same windows as the classical side scores them,
+            the matched filter among it.
         place: (experiment id, run id).
         cost: dict of the metrics `cost/*`.
         command: words that train the same network again.
+        added: what `report.added_to` says.
         study: note of the study that chose the settings, or "".
 
     Returns:
@@ -40,14 +43,14 @@ def trained(title, tables, place, cost, command, study=""):
     return joined(
         [
             f"### {title}",
-            *_beside(*tables),
+            *_beside(table, classical, added),
             f"**Cost** {cost[CORE_SECONDS]:,.0f} core-seconds of training, "
             f"{cost[SPEED]:,.0f} windows per core-second, {cost[PARAMETERS]:,.0f} "
             "parameters.",
             _report(place, "figures, loudest misses and false alarms"),
             study,
             f"**The same training again**\n\n```\n{command}\n```",
-            _drawn(tables[0], place),
+            _drawn(table, place),
         ]
     )
 
@@ -72,13 +75,15 @@ def pretrained(rows, folder):
     )
 
 
-def judged(title, tables, place):
+def judged(title, table, classical, place, added=""):
     """The note of a model that was judged.
 
     Args:
         title: the model's name.
-        tables: predictions of one split, by the model and by the matched filter.
+        table: predictions of one split.
+        classical: as for `trained`.
         place: (experiment id, run id).
+        added: as for `trained`.
 
     Returns:
         Markdown.
@@ -86,9 +91,9 @@ def judged(title, tables, place):
     return joined(
         [
             f"### {title}",
-            *_beside(*tables),
+            *_beside(table, classical, added),
             _report(place, "figures, loudest misses and false alarms"),
-            _drawn(tables[0], place),
+            _drawn(table, place),
         ]
     )
 
@@ -399,13 +404,13 @@ def version(title, area, beside, made, lines=()):
     )
 
 
-def _beside(ours, theirs, evidence=None):
-    """What predictions show beside the matched filter's of the same windows."""
+def _beside(ours, classical, added):
+    """What predictions show beside the classical side's of the same windows."""
     rows = f"{len(ours):,} {ours['split'].iloc[0]} windows"
     if ours["label"].nunique() < 2:
         return [f"{rows} of one class only: no ROC-AUC."]
-    added = "" if evidence is None else f"**Added** {added_to(ours, evidence)}"
-    return [_headline(ours, theirs, rows), added, _bins(ours, theirs)]
+    headline = _headline(ours, classical[MATCHED_FILTER], rows)
+    return [headline, added and f"**Added** {added}", _bins(ours, classical)]
 
 
 def _headline(ours, theirs, rows):
@@ -418,14 +423,15 @@ def _headline(ours, theirs, rows):
     )
 
 
-def _bins(ours, theirs):
+def _bins(ours, classical):
     """ROC-AUC by network SNR, as a table; "" where no SNR is known."""
-    pairs = zip(predictions.by_snr(ours), predictions.by_snr(theirs))
+    same = zip(*map(predictions.by_snr, (ours, *classical.values())))
     rows = [
-        (edges(one), f"{one.count:,}", one.measure, other.measure)
-        for one, other in pairs
+        (edges(bins[0]), f"{bins[0].count:,}", *(one.measure for one in bins))
+        for bins in same
     ]
-    return grid(["Network SNR", "Signals", "ROC-AUC", "Matched filter"], rows)
+    heads = [name.capitalize() for name in classical]
+    return grid(["Network SNR", "Signals", "ROC-AUC", *heads], rows)
 
 
 def _report(place, holds):

@@ -29,13 +29,22 @@ LOOKS = (
     {"color": "#E69F00", "linestyle": (0, (1, 1)), "marker": "v"},
     {"color": "#56B4E9", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "P"},
 )
-EVIDENCE_LOOK = LOOKS[3]
+EVIDENCE_LOOK = LOOKS[3] | {"linestyle": "-."}
 COLOURS = (*(look["color"] for look in LOOKS), GREY)  # all that is drawn with
 # How they are called beside the networks.
 MATCHED_FILTER, EVIDENCE = "matched filter", "coherent evidence"
-# False alarms that a point of a ROC curve rests on at least: with fewer, the next
-# window of noise would move it by a third and more.
-HELD = 3
+CLASSICAL = {MATCHED_FILTER: FILTER_LOOK, EVIDENCE: EVIDENCE_LOOK}
+# Rows of an experiment's table that networks are held against, with their look, and
+# how their names begin.
+REFERENCES = (
+    (MATCHED_FILTER, FILTER_LOOK, ("matched", "marginal")),
+    (EVIDENCE, EVIDENCE_LOOK, ("coherent",)),
+    ("Bayes factor", LOOKS[4], ("bayes",)),
+)
+# False alarms that a point of a ROC curve rests on at least. Where 4 are expected, that
+# none comes has a chance of e^-4, less than the 2.5% which a 95% interval leaves out at
+# an end. Where 3 are, it has 5%: the interval reaches down to no signal found.
+HELD = 4
 RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 # Columns of a study's table that are not settings, and how its score is called.
 TRIAL = ("number", "state", "value")
@@ -53,11 +62,11 @@ def canvas(height, rows=1, columns=1, **options):
     return figure, axes
 
 
-def _curves(table, baseline):
+def _curves(table, classical):
     """Each scored table with its name and its look."""
     yield table, "network", NETWORK_LOOK
-    if baseline is not None:
-        yield baseline, MATCHED_FILTER, FILTER_LOOK
+    for name, rows in (classical or {}).items():
+        yield rows, name, CLASSICAL[name]
 
 
 def _errorbar(axis, places, intervals, style, **options):
@@ -75,20 +84,21 @@ def _errorbar(axis, places, intervals, style, **options):
     )
 
 
-def roc(table, baseline=None):
+def roc(table, classical=None):
     """ROC curve over the false alarms that matter, on a logarithmic axis.
 
     Args:
         table: predictions of one split, with columns label and logit.
-        baseline: the same rows scored by the matched filter.
+        classical: dict of a name in `CLASSICAL` to the same rows as it scores them.
 
     Returns:
-        Figure, with 95% intervals of the sensitivity at `RATES`.
+        Figure, with 95% intervals of the sensitivity at `RATES`. Curves begin where
+        `HELD` windows of noise pass.
 
     Raises:
         InputError: one class alone.
     """
-    return _roc(list(_curves(table, baseline)))
+    return _roc(list(_curves(table, classical)))
 
 
 def rocs(tables):
@@ -114,12 +124,16 @@ def _roc(curves):
     crowded = len(curves) > 2
     figure, ((axis,),) = canvas(5.2 + 0.25 * len(curves) * crowded)
     noise = int((curves[0][0]["label"] == 0).sum())
-    left = 10 ** -np.clip(np.ceil(np.log10(max(noise, 1))), 2, 4)
+    # The decade in which the curves begin, and one at the least.
+    left = 10 ** min(np.floor(np.log10(HELD / max(noise, 1))), -1.0)
     for i, (rows, name, style) in enumerate(curves):
         labels, logits = rows["label"].to_numpy(), rows["logit"].to_numpy()
         area = metrics.roc_auc(labels, logits)
-        passed, sensitivity, _ = roc_curve(labels, logits)
-        known = passed * noise >= HELD - 0.5
+        passed, sensitivity, _ = roc_curve(labels, logits, drop_intermediate=False)
+        # Of points one above the other, where the curve begins, the highest.
+        known = np.append(passed[1:] > passed[:-1], True)
+        known |= passed * noise > HELD + 0.5
+        known &= passed * noise > HELD - 0.5
         axis.step(
             passed[known],
             sensitivity[known],
@@ -128,7 +142,7 @@ def _roc(curves):
             linestyle=style["linestyle"],
             label=f"{name}: AUC {area}",
         )
-        rates = [rate for rate in RATES if rate * noise >= 1]
+        rates = [rate for rate in RATES if rate * noise >= HELD]
         points = [metrics.tpr_at_fpr(labels, logits, rate) for rate in rates]
         # A little apart, so that no interval hides another.
         places = [rate * 1.06**i for rate in rates]
@@ -139,7 +153,8 @@ def _roc(curves):
         xscale="log",
         xlim=(left, 1),
         ylim=(0, 1.02),
-        xlabel=f"False-positive rate (of {noise:,} noise windows, from {HELD} on)",
+        xlabel=f"False-positive rate (of {noise:,} noise windows; drawn from where "
+        f"{HELD} of them pass)",
         ylabel="Sensitivity (share of signals)",
         title="Signals found against false alarms",
     )
@@ -153,12 +168,12 @@ def _roc(curves):
     return figure
 
 
-def sensitivity(table, baseline=None, fpr=0.01):
+def sensitivity(table, classical=None, fpr=0.01):
     """Area under the ROC curve, and sensitivity at `fpr`, by network SNR.
 
     Args:
         table: predictions of one split, with columns label, logit and network_snr.
-        baseline: the same rows scored by the matched filter.
+        classical: as for `roc`.
         fpr: false-positive rate, between 0 and 1.
 
     Returns:
@@ -172,7 +187,7 @@ def sensitivity(table, baseline=None, fpr=0.01):
     def share_found(labels, logits):
         return metrics.tpr_at_fpr(labels, logits, fpr)
 
-    for i, (rows, name, style) in enumerate(_curves(table, baseline)):
+    for i, (rows, name, style) in enumerate(_curves(table, classical)):
         columns = [rows[key].to_numpy() for key in ("label", "logit", "network_snr")]
         for axis, measure in ((left, metrics.roc_auc), (right, share_found)):
             bins = metrics.by_snr(*columns, measure=measure)
@@ -398,47 +413,78 @@ def study_importance(shares):
 
 
 def areas(table):
-    """ROC-AUC of all rows of an experiment with their intervals, the highest on top.
+    """ROC-AUC of all rows of an experiment with their intervals, in the table's order.
+
+    The axis holds the intervals and no more: from 0, all would look alike.
 
     Args:
-        table: as `standings.table` gives it, with columns name, roc_auc and its ends.
+        table: as `standings.table` gives it, with columns name, roc_auc and its ends;
+            and, for a second panel, over_evidence and its ends.
 
     Returns:
-        Figure; lines through all rows are the matched filter's and the coherent
-        evidence's, which is near what any network can reach on Gaussian noise.
+        Figure. Lines through all rows are those of `REFERENCES` that the table has.
+        The second panel has each row less the coherent evidence, paired by window: its
+        intervals are shorter, for all rows have the same windows in common.
 
     Raises:
         InputError: no row has a ROC-AUC.
     """
-    rows = table.dropna(subset="roc_auc").sort_values("roc_auc", ignore_index=True)
+    rows = table.dropna(subset="roc_auc").reset_index(drop=True)
     if not len(rows):
         raise InputError(f"expected rows with a ROC-AUC; received {len(table)} without")
-    figure, ((axis,),) = canvas(1.4 + 0.32 * len(rows))
-    # What has no cost of its own is made of those that have.
-    trained = rows.get("core_seconds", rows["roc_auc"]).notna()
-    filtered = rows["name"].str.startswith(MATCHED_FILTER)
-    bound = rows["name"].str.startswith(EVIDENCE)
-    classical = filtered | bound
-    kinds = (
-        ("one network", trained & ~classical, NETWORK_LOOK),
-        ("several together", ~trained & ~classical, LOOKS[2]),
-        (MATCHED_FILTER, filtered, FILTER_LOOK),
-        (EVIDENCE, bound, EVIDENCE_LOOK),
-    )
-    for label, chosen, look in kinds:
-        part = rows[chosen]
-        low, area, high = (part[f"roc_auc{end}"] for end in ("_low", "", "_high"))
-        look = look | {"linestyle": "none", "capsize": 3, "markersize": 5}
-        if len(part):
-            ends = [area - low, high - area]
-            axis.errorbar(area, part.index, xerr=ends, label=label, **look)
-    for chosen, look in ((filtered, FILTER_LOOK), (bound, EVIDENCE_LOOK)):
-        style = {"color": look["color"], "linestyle": look["linestyle"]}
-        for area in rows["roc_auc"][chosen]:
-            axis.axvline(area, linewidth=0.8, **style)
-    axis.set_yticks(rows.index, rows["name"])
-    for name in axis.get_yticklabels():
+    panels = {"roc_auc": "ROC-AUC on the holdout\nwith 95% interval"}
+    if "over_evidence" in rows and rows["over_evidence"].notna().any():
+        panels["over_evidence"] = f"less the {EVIDENCE}\npaired, with 95% interval"
+    figure, axes = canvas(1.7 + 0.3 * len(rows), columns=len(panels), sharey=True)
+    kinds = list(_kinds(rows))
+    for axis, (column, title) in zip(axes.flat, panels.items()):
+        for label, chosen, look, _ in kinds:
+            part = rows[chosen].dropna(subset=column)
+            low, value, high = (part[f"{column}{end}"] for end in ("_low", "", "_high"))
+            ends = [value - low, high - value]
+            look = look | {"linestyle": "none", "capsize": 3, "markersize": 6}
+            if len(part):
+                axis.errorbar(value, part.index, xerr=ends, label=label, **look)
+        for _, chosen, look, reference in kinds:
+            for value in rows[column][chosen].dropna() if reference else ():
+                _through(axis, value, look)
+        axis.xaxis.get_major_locator().set_params(nbins=8 // len(panels))
+        axis.set(xlabel=title)
+    first = axes[0, 0]
+    if len(panels) > 1:
+        _through(axes[0, 1], 0, EVIDENCE_LOOK)
+    first.set_yticks(rows.index, rows["name"])
+    for name in first.get_yticklabels():
         name.set_parse_math(False)
-    axis.set(xlabel="ROC-AUC on the holdout, with 95% interval", ylabel="Classifier")
-    figure.legend(loc="outside upper center", ncols=len(kinds))
+    first.set(ylabel="Classifier", ylim=(len(rows) - 0.4, -0.6))
+    handles, labels = first.get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside upper center", ncols=4)
     return figure
+
+
+def _through(axis, value, look):
+    """A line through all rows."""
+    axis.axvline(value, lw=1.2, color=look["color"], linestyle=look["linestyle"])
+
+
+def _kinds(rows):
+    """Rows of `areas` by what they are: label, which rows, look, whether a reference.
+
+    Only an experiment that trains tells what it cost: its rows are networks, and what
+    is made of them. A measurement's have names that say what they are.
+    """
+    names = rows["name"].str.lower()
+    held = [names.str.startswith(beginnings) for _, _, beginnings in REFERENCES]
+    others = ~np.any(held, axis=0)
+    if "core_seconds" in rows:
+        trained = rows["core_seconds"].notna()
+        yield "one network", others & trained, NETWORK_LOOK, False
+        yield "several together", others & ~trained, LOOKS[2], False
+    else:
+        yield None, others, NETWORK_LOOK, False
+    for (label, look, _), chosen in zip(REFERENCES, held):
+        values = rows["roc_auc"][chosen]
+        # Of several populations or splits there are several.
+        number = f" {values.iloc[0]:.4f}" if len(values) == 1 else ""
+        yield label + number, chosen, look, True

@@ -23,11 +23,11 @@ def write(
     title,
     table,
     history=None,
-    baseline=None,
+    classical=None,
     example=None,
     lists=None,
     view=None,
-    evidence=None,
+    added="",
 ):
     """Write `plots/*.png` and a `report.html` that needs nothing but itself.
 
@@ -36,12 +36,13 @@ def write(
         title: of the report.
         table: predictions of one split.
         history: what `plots.history` draws.
-        baseline: the same windows scored by the matched filter, drawn beside.
+        classical: dict of a name in `plots.CLASSICAL` to the same windows as it scores
+            them, drawn beside.
         example: arguments of `gallery.example`.
         lists: dict of heading, such as Cost, to a dict of names and values to list.
         view: as `gallery.viewer` gives it: the loudest misses and false alarms are
             then shown as pictures too.
-        evidence: the same windows scored by the coherent evidence.
+        added: what `added_to` says.
 
     Returns:
         Path of `report.html`.
@@ -50,29 +51,34 @@ def write(
         InputError: what `predictions.check` and `predictions.align` refuse.
     """
     predictions.check(table)
-    if baseline is not None:
-        baseline = predictions.align(table, baseline)
-        baseline["network_snr"] = table["network_snr"].to_numpy()
-        table = table.assign(matched_filter=baseline["logit"].to_numpy())
+    classical = {
+        name: predictions.align(table, rows).assign(
+            network_snr=table["network_snr"].to_numpy()
+        )
+        for name, rows in (classical or {}).items()
+    }
+    scores = {name: rows["logit"].to_numpy() for name, rows in classical.items()}
+    table = table.assign(**{name.replace(" ", "_"): x for name, x in scores.items()})
     cases = worst(table)
     figures = {
         name: (caption, png(figure))
         for name, caption, figure in [
-            *_figures(table, history, baseline, example),
+            *_figures(table, history, classical, example),
             *_gallery(cases, view),
         ]
     }
     two_classes = table["label"].nunique() == 2
-    compared = baseline is not None and two_classes
-    less = predictions.compare(table, baseline) if compared else None
-    beside = evidence is not None and two_classes
+    filtered = classical.get(plots.MATCHED_FILTER)
+    compared = filtered is not None and two_classes
+    less = predictions.compare(table, filtered) if compared else None
     text = _template("report.html.jinja").render(
         **_about(title, table, lists),
-        headline=_headline(table, baseline),
+        beside=list(classical),
+        headline=_headline(table, classical),
         difference=less,
         verdict=less and verdict(less),
-        added=added_to(table, evidence) if beside else "",
-        snrs=_snrs(table, baseline),
+        added=added,
+        snrs=_snrs(table, classical),
         notes=predictions.summary(table, str(table["split"].iloc[0]))[1],
         figures={
             name: (caption, base64.b64encode(drawn).decode())
@@ -142,25 +148,38 @@ def verdict(difference):
     return f"It orders these windows {word} than the matched filter."
 
 
-def added_to(table, evidence):
+def added_to(table, evidence, own=False):
     """What a network adds to the coherent evidence of the same windows, in a line.
 
-    It is what the front end `templates` knows before any training, and near what any
-    network can reach on Gaussian noise.
+    It is what the front end `templates` has before any training. For a network on
+    another front end, which has no score of its own, it is the bound nearby.
 
     Args:
-        table: predictions of one split, of both classes.
+        table: predictions of one split.
         evidence: the same windows scored by the statistic `coherent`.
+        own: whether it is of the network's own front end.
 
     Returns:
-        Text.
+        Text; "" where the windows are of one class.
     """
+    if table["label"].nunique() < 2:
+        return ""
     less = predictions.compare(table, evidence)
     area = metrics.roc_auc(evidence["label"], evidence["logit"])
-    shown = "" if less.p < SIGNIFICANCE else ", nothing that these windows show"
+    number = f"{less}, p = {less.p:.2g}"
+    chance, better = less.p >= SIGNIFICANCE, less.value > 0
+    if own:
+        said = "a gain" if better else "a loss"
+        said = "nothing that these windows show" if chance else said
+        return (
+            f"The network adds {number}, to the evidence that its own front end has "
+            f"without training, {area}: {said}."
+        )
+    said = "better than it" if better else "worse than it"
+    said = "not to be told from it on these windows" if chance else said
     return (
-        f"To the coherent evidence, which reads {area} without training, the network "
-        f"adds {less}{shown}."
+        f"The coherent evidence, near the most that can be had in Gaussian noise, "
+        f"reads {area}; network less evidence: {number}, {said}."
     )
 
 
@@ -242,13 +261,13 @@ def _template(name):
     return environment.get_template(name)
 
 
-def _figures(table, history, baseline, example):
+def _figures(table, history, classical, example):
     """Name, caption and Figure of all that the rows suffice for."""
     if table["label"].nunique() == 2:
-        yield "roc", "ROC curve with 95% intervals.", plots.roc(table, baseline)
+        yield "roc", "ROC curve with 95% intervals.", plots.roc(table, classical)
         if predictions.by_snr(table):
             caption = "ROC-AUC and sensitivity by network SNR, with 95% intervals."
-            yield "sensitivity", caption, plots.sensitivity(table, baseline)
+            yield "sensitivity", caption, plots.sensitivity(table, classical)
     caption = "Calibration, in bins of about equal numbers of windows."
     yield "calibration", caption, plots.calibration(table)
     yield "scores", "Logits of signals and of noise.", plots.scores(table)
@@ -270,41 +289,41 @@ def _gallery(cases, view):
             yield name, caption, gallery.cases(rows.head(PICTURED), view)
 
 
-def _headline(table, baseline):
-    """Rows of (measure, the network's, the filter's): None where there is none."""
-    ours, _ = predictions.ordered(table)
-    theirs = {} if baseline is None else predictions.ordered(baseline)[0]
+def _headline(table, classical):
+    """Rows of (measure, the network's, those of each of `classical`).
+
+    None where there is none: only a network's logits are log odds.
+    """
+    measured = [predictions.ordered(one)[0] for one in (table, *classical.values())]
     rows = [
-        (title, ours[name], theirs.get(name))
+        (title, *(results[name] for results in measured))
         for name, title, _, _ in predictions.ORDER
-        if name in ours
+        if name in measured[0]
     ]
     labels, logits = table["label"], table["logit"]
-    rows += [
-        (title, function(labels, logits), None)
-        for _, title, function in predictions.ODDS
-    ]
+    odds = {title: function(labels, logits) for _, title, function in predictions.ODDS}
     error = metrics.calibration_error(labels, logits)
-    return [*rows, ("Expected calibration error (best 0)", error, None)]
+    odds["Expected calibration error (best 0)"] = error
+    none = [None] * len(classical)
+    return [*rows, *((title, value, *none) for title, value in odds.items())]
 
 
-def _snrs(table, baseline):
-    """Rows of (bin, signals, areas and sensitivities of network and filter or None)."""
+def _snrs(table, classical):
+    """Rows of (bin, signals, areas, sensitivities), of the network and each beside."""
     if table["label"].nunique() < 2:
         return []
 
     def sensitivity(labels, logits):
         return metrics.tpr_at_fpr(labels, logits, 0.01)
 
-    columns = []
-    for rows in (table, baseline):
-        for options in ({}, {"measure": sensitivity}):
-            bins = [] if rows is None else predictions.by_snr(rows, **options)
-            columns.append([one.measure for one in bins])
-    ours = predictions.by_snr(table)
-    columns = [column or [None] * len(ours) for column in columns]
+    columns = [
+        [one.measure for one in predictions.by_snr(rows, **options)]
+        for options in ({}, {"measure": sensitivity})
+        for rows in (table, *classical.values())
+    ]
     return [
-        (edges(one), one.count, *measured) for one, *measured in zip(ours, *columns)
+        (edges(one), one.count, *measured)
+        for one, *measured in zip(predictions.by_snr(table), *columns)
     ]
 
 

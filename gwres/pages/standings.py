@@ -1,11 +1,13 @@
 """The table of an experiment: its members beside the matched filter, and together."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
 from gwres.judging import metrics, predictions
-from gwres.judging.metrics import Interval
+from gwres.judging.metrics import Difference, Interval
 from gwres.pages.markdown import table as markdown_table
 from gwres.pages.report import difference
 
@@ -14,6 +16,7 @@ HEADINGS = {
     "parameters": "parameters",
     "core_seconds": "core-s",
     "roc_auc": "ROC-AUC",
+    "over_evidence": "less the evidence",
     "tpr_at_fpr_0.01": "TPR at FPR 0.01",
     "tpr_at_fpr_0.001": "TPR at FPR 0.001",
     "val_roc_auc": "validation",
@@ -22,6 +25,8 @@ HEADINGS = {
 }
 # What the columns of measured numbers begin with.
 MEASURED = ("roc_auc", "tpr_", "val_", "difference", "low", "high", "deviation")
+# Columns that are shown with their interval, and as what.
+SPANS = {"roc_auc": Interval, "over_evidence": partial(Difference, p=np.nan)}
 FAILED = "FAILED: "  # before the id of a run that has no row of its own
 # Columns that an experiment's page leaves to the whole table.
 ASIDE = (
@@ -30,7 +35,8 @@ ASIDE = (
     "val_roc_auc",
     *(f"roc_auc_snr_{ends}" for ends in ("0_4", "8_10", "10_15", "15_up")),
 )
-HIDDEN = ("roc_auc_low", "roc_auc_high", "partial_auc_0.01", "accuracy", "brier")
+HIDDEN = ("roc_auc_low", "roc_auc_high", "over_evidence_low", "over_evidence_high")
+HIDDEN += ("partial_auc_0.01", "accuracy", "brier")
 
 
 def row(tables):
@@ -50,6 +56,24 @@ def row(tables):
         area = metrics.roc_auc(validation["label"], validation["logit"])
         columns["val_roc_auc"] = area.value
     return columns
+
+
+def over(table, evidence):
+    """What a model has over the coherent evidence of the same windows, paired.
+
+    Args:
+        table: predictions of the holdout.
+        evidence: the same windows scored by the statistic `coherent`.
+
+    Returns:
+        dict of over_evidence, over_evidence_low and over_evidence_high; empty for the
+        evidence itself.
+    """
+    if table is evidence:
+        return {}
+    less = predictions.compare(table, evidence)
+    values = {"": less.value, "_low": less.low, "_high": less.high}
+    return {f"over_evidence{end}": value for end, value in values.items()}
 
 
 def varied(recipes):
@@ -75,7 +99,11 @@ def varied(recipes):
 
 def table(rows):
     """Rows by name as a DataFrame, one column per metric that any of them has."""
-    return pd.DataFrame([{"name": name} | columns for name, columns in rows.items()])
+    made = pd.DataFrame([{"name": name} | columns for name, columns in rows.items()])
+    over = [name for name in made if name.startswith("over_evidence")]
+    names = [name for name in made if name not in over]
+    place = names.index("roc_auc") + 1 if over else 0
+    return made[[*names[:place], *over, *names[place:]]]
 
 
 def headline(compared):
@@ -152,19 +180,19 @@ def readable(table):
         if name.startswith("roc_auc_snr_"):
             low, high = name.removeprefix("roc_auc_snr_").split("_")
             heading = f"SNR {low} " + ("up" if high == "up" else f"to {high}")
-        if name == "roc_auc" and "roc_auc_low" in table:
-            ends = zip(table[name], table["roc_auc_low"], table["roc_auc_high"])
-            shown[heading] = [_area(*interval) for interval in ends]
+        if name in SPANS and f"{name}_low" in table:
+            ends = zip(table[name], table[f"{name}_low"], table[f"{name}_high"])
+            shown[heading] = [_interval(name, *interval) for interval in ends]
         else:
             shown[heading] = [_text(value, name) for value in table[name]]
     return shown
 
 
-def _area(value, low, high):
-    """A ROC-AUC with its interval, where it has one."""
+def _interval(name, value, low, high):
+    """A number of `SPANS` with its interval, where it has one."""
     if pd.isna(low):
-        return _text(value, "roc_auc")
-    return str(Interval(value, low, high))
+        return _text(value, name)
+    return str(SPANS[name](value, low, high))
 
 
 def _text(value, name):

@@ -13,6 +13,7 @@ from gwres.pages.markdown import SECTIONS, VIEW
 from gwres.pages.plots import LOOKS
 from gwres.tracking import runs
 from gwres.tracking.tags import (
+    ADDED,
     AREA,
     CORE_SECONDS,
     ENTRY,
@@ -39,7 +40,13 @@ COLUMNS = {
 # Charts that stand above those which MLflow makes of every metric by itself.
 RESULT = {"uuid": "gwres-result", "name": "Result", "display": True}
 CHARTS = (
-    {"type": "BAR", "metricKey": HOLDOUT_AREA, "runsCountToCompare": 20},
+    # MLflow's bars begin at 0, where all areas look alike, and say 0.00 to 0.0049.
+    {
+        "type": "SCATTER",
+        "xaxis": {"key": "model.depth", "type": "PARAM"},
+        "yaxis": {"key": ADDED, "type": "METRIC"},
+        "runsCountToCompare": 100,
+    },
     {
         "type": "SCATTER",
         "xaxis": {"key": CORE_SECONDS, "type": "METRIC"},

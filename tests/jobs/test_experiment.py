@@ -11,6 +11,7 @@ import pytest
 from gwres import experiment
 from gwres.errors import InputError
 from gwres.jobs import experiment as job
+from gwres.jobs import publish
 from gwres.pages.markdown import GAP
 from gwres.tracking import log, runs, tags
 from gwres.training.recipe import Recipe
@@ -86,7 +87,9 @@ def lab(store, tmp_path, monkeypatch, serial, request):
     made.base = Recipe().vary(SMALL | {"samples": len(request.node.name)})
     monkeypatch.setattr(job, "_start", made.start)
     classical = made_up(99, 1.2)["holdout"]
-    monkeypatch.setattr(job, "baseline", lambda *_: classical)
+    evidence = made_up(98, 1.1)["holdout"]
+    scored = {"marginal": classical, "coherent": evidence}
+    monkeypatch.setattr(publish, "baseline", lambda *given: scored[given[-1]])
     yield made
     mlflow.set_tracking_uri(None)
 
@@ -111,6 +114,12 @@ def test_finished_members_are_found_and_one_parent_shows_all(lab):
     assert {("stacked", "matched filter"), ("stacked", best)} <= pairs
     assert {(best, "matched filter"), ("mean of logits", best)} <= pairs
     assert {(best, "coherent evidence"), ("stacked", "coherent evidence")} <= pairs
+    # Of every row but the evidence itself, the same as the table of differences.
+    assert list(table.index[table["over_evidence"].isna()]) == ["coherent evidence"]
+    held = compared[compared["against"] == "coherent evidence"].set_index("name")
+    for name, less in held.iterrows():
+        ends = table.loc[name, [f"over_evidence{end}" for end in ("", "_low", "_high")]]
+        assert list(ends) == pytest.approx(list(less[["difference", "low", "high"]]))
     _the_page_tells_it(second, table, lab.children(second)["c"].info)
 
 
@@ -121,6 +130,8 @@ def _the_page_tells_it(run_id, table, member):
     less = area - table["roc_auc"]["matched filter"]
     assert f"- **stacked** less matched filter: {less:+.4f} (" in note
     assert f"| stacked |  |  |  |  | {area:.4f} (" in note
+    over = table["over_evidence"]["c"]
+    assert f" | {over:+.4f} (" in note
     link = f"#/experiments/{member.experiment_id}/runs/{member.run_id}"
     assert f"| [c]({link}) |" in note
     assert f"plots%2Froc_auc.png&run_uuid={run_id}" in note

@@ -101,12 +101,15 @@ def test_one_model_on_the_rows_of_training_runs(judged, networks, opened):
     assert {"holdout/roc_auc_low", "holdout/brier", "matched_filter/roc_auc"} <= set(
         found
     )
+    less = found["holdout/roc_auc"] - found["evidence/roc_auc"]
+    assert found["evidence/difference"] == pytest.approx(less)
     assert run.data.params["evaluate.model"] == "models:/net/2"
     assert run.data.tags["gwres.split_hash"] == opened.split_hash
     shown = set(artifacts(mlflow.MlflowClient(), run))
     assert {"report.html", "plots/roc.png", "plots/example.png"} <= shown
     note, said = run.data.tags["mlflow.note.content"], run.data.tags["gwres.roc_auc"]
     assert note.startswith("### models:/net/2") and f"**ROC-AUC {said}**" in note
+    assert note.count(f"network less evidence: {less:+.4f} (") == 1
     assert not below
 
 
@@ -192,7 +195,7 @@ def test_wrong_input_is_refused_before_anything_is_loaded(
     judged, monkeypatch, caplog, settings, message
 ):
     monkeypatch.setattr(registered, "load", None)
-    monkeypatch.setattr(job, "baseline", None)
+    monkeypatch.setattr(job, "classical", None)
     with pytest.raises(SystemExit) as end:
         judged(**settings)
     assert end.value.code == 2

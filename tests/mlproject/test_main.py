@@ -24,6 +24,10 @@ METRICS = {
     "holdout/accuracy",
     "holdout/brier",
     "matched_filter/roc_auc",
+    "evidence/roc_auc",
+    "evidence/difference",
+    "evidence/difference_low",
+    "evidence/difference_high",
     "cost/windows_per_core_second",
     "cost/train_core_seconds",
 }
@@ -98,6 +102,9 @@ def test_the_run_says_what_came_out(finished):
     said = "{:.4f} ({:.4f} to {:.4f})".format(*area)
     assert said in note and named["gwres.roc_auc"] == said
     assert f"{metrics['matched_filter/roc_auc']:.4f}" in note
+    less = [metrics[f"evidence/difference{end}"] for end in ("", "_low", "_high")]
+    added = "The network adds {:+.4f} ({:+.4f} to {:+.4f}), p = ".format(*less)
+    assert note.count(added) == 1 and f"{metrics['evidence/roc_auc']:.4f} (" in note
     assert "| Network SNR" in note and "**Study**" in note
     assert f"/runs/{run.info.run_id}/artifacts/report.html" in note
     assert named["gwres.entry"] == "main"
@@ -252,6 +259,7 @@ def test_the_kaggle_route(finished):
     for run in (first, second):
         assert run.data.params["data.source"] == str(data)
         assert run.data.metrics["matched_filter/roc_auc"] > 0.4
+        assert run.data.metrics["evidence/roc_auc"] > 0.4
     assert second.data.params["hp.init"] == simulated
     assert second.data.tags["gwres.split_hash"] == first.data.tags["gwres.split_hash"]
     finished.typed(

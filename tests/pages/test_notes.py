@@ -48,26 +48,34 @@ def test_a_finished_run_tells_its_numbers_and_where_to_look():
     table = made_up(300, 300)
     noisy = table["logit"] + np.random.default_rng(1).normal(size=600)
     both = table, table.assign(logit=noisy)
-    text = notes.trained("net", both, PLACE, COST, "mlflow run .", "STUDY")
+    evidence = table.assign(logit=table["logit"] + noisy)
+    classical = {"matched filter": both[1], "coherent evidence": evidence}
+    said = "ADDED", "STUDY"
+    text = notes.trained("net", table, classical, PLACE, COST, "mlflow run .", *said)
     for one in both:
         assert str(metrics.roc_auc(one["label"], one["logit"])) in text
     assert str(predictions.compare(*both)) in text
     bins = predictions.by_snr(table)
     shown = rows(text)[1:]
-    assert [row[2] for row in shown] == [str(one.measure) for one in bins]
+    for place, one in enumerate((*both, evidence), 2):
+        measured = [str(one.measure) for one in predictions.by_snr(one)]
+        assert [row[place] for row in shown] == measured
     assert [row[1] for row in shown] == [f"{one.count:,}" for one in bins]
     assert {"628", "637", "461,188"} <= set(re.findall(r"[\d,]+\d", text))
     assert "#/experiments/7/runs/abc/artifacts/report.html" in links(text)
     assert figures(text) == ["plots%2Froc.png", "plots%2Fsensitivity.png"]
     assert commands(text) == ["mlflow run ."] and "STUDY" in text
+    assert text.count("ADDED") == 1
 
 
 def test_a_run_of_few_rows_shows_what_it_can():
     one = made_up(3, 0)
-    text = notes.trained("net", (one, one), PLACE, COST, "mlflow run .")
+    classical = {"matched filter": one}
+    text = notes.trained("net", one, classical, PLACE, COST, "mlflow run .")
     assert not rows(text) and not figures(text)
     unknown = made_up(20, 20).assign(network_snr=np.nan)
-    text = notes.trained("net", (unknown, unknown), PLACE, COST, "again")
+    classical = {"matched filter": unknown}
+    text = notes.trained("net", unknown, classical, PLACE, COST, "again")
     assert not rows(text) and figures(text) == ["plots%2Froc.png"]
 
 
@@ -94,7 +102,8 @@ def test_a_trial_tells_its_state_its_best_and_its_settings():
 def test_a_judged_model_has_the_numbers_of_a_training_without_its_cost():
     table = made_up(300, 300)
     both = table, table.assign(logit=-table["logit"])
-    text = notes.judged("models:/net/1", both, PLACE)
+    classical = {"matched filter": both[1]}
+    text = notes.judged("models:/net/1", table, classical, PLACE)
     assert str(predictions.compare(*both)) in text and rows(text)
     assert "#/experiments/7/runs/abc/artifacts/report.html" in links(text)
     assert figures(text)[0] == "plots%2Froc.png" and not commands(text)

@@ -28,6 +28,8 @@ def predictions(rows=600, seed=0):
 
 TABLE, BASELINE = predictions(), predictions(seed=1)
 BASELINE["network_snr"] = TABLE["network_snr"]
+FILTERED = {plots.MATCHED_FILTER: BASELINE}
+CLASSICAL = FILTERED | {plots.EVIDENCE: TABLE.assign(logit=BASELINE["logit"] * 2)}
 HISTORY = pd.DataFrame(
     {
         "epoch": [1, 2, 3],
@@ -47,6 +49,23 @@ RANKED = pd.DataFrame(
         "roc_auc_high": [0.82, 0.86, 0.87, np.nan],
     }
 )
+NAMES = [
+    *(f"resnet{depth}-{end}" for end in "abc" for depth in (16, 18, 34, 50, 101, 152)),
+    "matched filter",
+    "coherent evidence",
+]
+OVER = np.linspace(-0.05, 0, len(NAMES))
+OVER[-1] = np.nan  # the evidence less itself is not in the table
+HELD = pd.DataFrame({"name": NAMES, "core_seconds": 9.0, "roc_auc": 0.85 + OVER})
+HELD.loc[19, "roc_auc"] = 0.85
+HELD.loc[18:, "core_seconds"] = np.nan
+HELD = HELD.assign(
+    roc_auc_low=HELD["roc_auc"] - 0.012,
+    roc_auc_high=HELD["roc_auc"] + 0.011,
+    over_evidence=OVER,
+    over_evidence_low=OVER - 0.004,
+    over_evidence_high=OVER + 0.004,
+)
 
 
 TRIALS = pd.DataFrame(
@@ -61,10 +80,11 @@ TRIALS = pd.DataFrame(
 
 
 FIGURES = {
-    "roc": lambda: plots.roc(TABLE, BASELINE),
+    "roc": lambda: plots.roc(TABLE, FILTERED),
+    "roc of three": lambda: plots.roc(TABLE, CLASSICAL),
     "roc alone": lambda: plots.roc(TABLE),
     "rocs": lambda: plots.rocs({"$a_1$": TABLE, "b": BASELINE, "c": TABLE}),
-    "sensitivity": lambda: plots.sensitivity(TABLE, BASELINE),
+    "sensitivity": lambda: plots.sensitivity(TABLE, CLASSICAL),
     "calibration": lambda: plots.calibration(TABLE),
     "history": lambda: plots.history(HISTORY),
     "scores": lambda: plots.scores(TABLE),
@@ -75,6 +95,7 @@ FIGURES = {
     ),
     "example": lambda: gallery.example(*window(), "price: $5, 10% _off_"),
     "areas": lambda: plots.areas(RANKED),
+    "areas of many": lambda: plots.areas(HELD),
     "cases": lambda: gallery.cases(CASES, lambda name: window()[1]),
 }
 
@@ -175,20 +196,94 @@ def test_a_legend_of_many_lies_beside_the_curves():
     assert not legend.get_window_extent().overlaps(axis.get_window_extent())
 
 
-def test_areas_are_ranked_and_told_apart():
+def test_areas_stand_in_the_tables_order_and_are_told_apart():
     figure = FIGURES["areas"]()
     [axis] = figure.axes
     names = [text.get_text() for text in axis.get_yticklabels()]
     assert names == ["net $1", "matched filter", "stacked"]
+    bottom, top = axis.get_ylim()
+    assert top < 0 and bottom > 2, "the first is on top, and none lies on an edge"
     [point] = line(axis, "one network").get_xdata()
     assert point == 0.80
+    assert {"several together", "matched filter 0.8500"} < set(
+        axis.get_legend_handles_labels()[1]
+    )
     ends = [bar.get_segments()[0][:, 0] for bar in axis.collections]
     np.testing.assert_allclose(ends[0], [0.79, 0.82])
     with pytest.raises(InputError, match="rows with a ROC-AUC; received 1 without"):
         plots.areas(RANKED.tail(1))
 
 
-@pytest.mark.parametrize("name", ["roc", "sensitivity", "history"])
+def references(axis):
+    """Where lines through all rows stand, by colour."""
+    found = {}
+    for one in axis.lines:
+        x, y = (np.asarray(values, dtype=float) for values in one.get_data())
+        if len(x) == 2 and x[0] == x[1] and list(y) == [0, 1]:
+            found.setdefault(one.get_color(), []).append(x[0])
+    return found
+
+
+def test_areas_are_held_against_the_classical_side():
+    """At a glance: the axis holds the intervals alone, and lines go through them."""
+    areas, over = FIGURES["areas of many"]().axes
+    low, high = areas.get_xlim()
+    spread = HELD["roc_auc_high"].max() - HELD["roc_auc_low"].min()
+    assert spread < high - low < 1.2 * spread
+    colours = plots.FILTER_LOOK["color"], plots.EVIDENCE_LOOK["color"]
+    filtered, bound = HELD["roc_auc"][18:]
+    assert references(areas) == {colours[0]: [filtered], colours[1]: [bound]}
+    assert references(over) == {colours[0]: [OVER[18]], colours[1]: [0]}
+    drawn = line(over, "one network").get_xdata().astype(float)
+    np.testing.assert_allclose(drawn, OVER[:18])
+    # The intervals of the differences are theirs, not those of the areas.
+    [bar] = over.containers[0][2]
+    widths = [np.ptp(segment[:, 0]) for segment in bar.get_segments()]
+    np.testing.assert_allclose(widths, 0.008)
+
+
+def test_areas_know_the_bound_of_a_measurement():
+    """Whose rows are statistics: none is called a network."""
+    names = ["bayes of 3 sets", "marginal", "coherent", "flat"]
+    table = HELD.head(4)[["roc_auc", "roc_auc_low", "roc_auc_high"]].assign(name=names)
+    [axis] = plots.areas(table).axes
+    area = dict(zip(names, table["roc_auc"]))
+    found = references(axis)
+    assert sorted(sum(found.values(), [])) == sorted(area[name] for name in names[:3])
+    labels = axis.get_legend_handles_labels()[1]
+    assert labels == [
+        f"matched filter {area['marginal']:.4f}",
+        f"coherent evidence {area['coherent']:.4f}",
+        f"Bayes factor {area['bayes of 3 sets']:.4f}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["areas", "areas of many", "roc of three"])
+def test_no_text_lies_on_another_or_is_cut_off(name):
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    texts = [
+        text.get_window_extent()
+        for axis in figure.axes
+        for text in (axis.xaxis.label, *axis.get_xticklabels(), *axis.get_yticklabels())
+        if text.get_text() and text.get_visible() and shown(axis, text)
+    ]
+    assert len(texts) > 6
+    for i, one in enumerate(texts):
+        assert one.x0 >= 0 and one.x1 <= figure.bbox.x1, i
+        assert not any(one.overlaps(other) for other in texts[:i]), i
+
+
+def shown(axis, text):
+    """Whether a label is not a tick's beyond the ends of the axis."""
+    for which, place in zip("xy", text.get_position()):
+        if text in getattr(axis, f"get_{which}ticklabels")():
+            low, high = sorted(getattr(axis, f"get_{which}lim")())
+            return low <= place <= high
+    return True
+
+
+@pytest.mark.parametrize("name", ["roc of three", "sensitivity", "history"])
 def test_curves_differ_in_line_as_well_as_colour(name):
     for axis in FIGURES[name]().axes:
         shown = axis.get_legend_handles_labels()[0]
@@ -206,32 +301,42 @@ def test_colours_differ_in_brightness_too():
 
 
 def test_roc_is_the_curve():
-    (axis,) = plots.roc(TABLE, BASELINE).axes
+    (axis,) = plots.roc(TABLE, FILTERED).axes
     assert axis.get_xscale() == "log" and axis.get_xlim()[1] == 1
     drawn = line(axis, "network")
     x, y = drawn.get_xdata(), drawn.get_ydata()
     noise = TABLE["logit"][TABLE["label"] == 0].to_numpy()
     signals = TABLE["logit"][TABLE["label"] == 1].to_numpy()
-    for rate in (0.01, 0.1, 0.5):
+    for rate in (0.02, 0.1, 0.5):
         threshold = np.sort(noise)[::-1][round(rate * len(noise))]
         at = y[np.flatnonzero(x <= rate + 1e-12)[-1]]
         np.testing.assert_allclose(at, np.mean(signals > threshold), atol=1e-12)
         with pytest.raises(AssertionError):
             np.testing.assert_allclose(1 - at, np.mean(signals > threshold), atol=1e-12)
-    # It begins where three windows of noise pass, and does not fall to nothing there.
-    assert x.min() == pytest.approx(plots.HELD / len(noise)) and y.min() > 0
+    # It begins where four windows of noise pass, as high as it is there.
+    assert x.min() == pytest.approx(plots.HELD / len(noise))
+    assert np.mean(signals > np.sort(noise)[-plots.HELD - 1]) == y[0] == y.min() > 0
+    assert np.sum(x == x.min()) == 1
+    assert axis.get_xlim()[0] == pytest.approx(0.01), "no decade is empty"
+    assert "300 noise windows" in axis.get_xlabel()
     area = metrics.roc_auc(TABLE["label"], TABLE["logit"])
     assert f"{area.value:.4f}" in drawn.get_label()
 
 
 def test_roc_intervals_stand_where_there_is_noise_enough():
-    (axis,) = plots.roc(TABLE).axes
+    table = predictions(1000)
+    (axis,) = plots.roc(table).axes
     (points,) = axis.containers
     np.testing.assert_allclose(points[0].get_xdata().astype(float), [0.01, 0.1])
     ends = [segment[:, 1] for segment in points[2][0].get_segments()]
     for rate, (low, high) in zip((0.01, 0.1), ends):
-        expected = metrics.tpr_at_fpr(TABLE["label"], TABLE["logit"], rate)
+        expected = metrics.tpr_at_fpr(table["label"], table["logit"], rate)
         np.testing.assert_allclose([low, high], [expected.low, expected.high])
+        assert low > 0.1
+    # Of 300 windows 3 are expected at 0.01: the interval there would reach to none.
+    (few,) = plots.roc(TABLE).axes
+    assert few.containers[0][0].get_xdata().astype(float) == pytest.approx([0.1])
+    assert metrics.tpr_at_fpr(TABLE["label"], TABLE["logit"], 0.01).low < 0.05
 
 
 def test_sensitivity_shows_the_bins():

@@ -47,17 +47,24 @@ def full(tmp_path_factory):
     table.loc[599, ["id", "logit"]] = ["\" onload='y", 9.0]
     rng = np.random.default_rng(1)
     baseline = table.assign(logit=table["logit"] + rng.normal(size=600))
+    evidence = table.assign(logit=table["logit"] + 0.4 * rng.normal(size=600))
     path = report.write(
         folder,
         "a <b> & title",
         table,
         HISTORY,
-        baseline.sample(frac=1, random_state=1).assign(network_snr=np.nan),
+        {
+            "matched filter": baseline.sample(frac=1, random_state=1).assign(
+                network_snr=np.nan
+            ),
+            "coherent evidence": evidence.sample(frac=1, random_state=2),
+        },
         (rng.normal(size=(3, 4096)) * 1e-21, rng.normal(size=(2048, 3)), "a window"),
         {"Cost": {"windows per core-second": 1234.56}, "<i>": {"<u>": "<script>"}},
         lambda name: rng.normal(size=(2048, 3)),
+        report.added_to(table, evidence, own=True),
     )
-    return path, table, baseline
+    return path, table, baseline, evidence
 
 
 FIGURES = ["alarms", "calibration", "example", "history", "misses", "roc", "scores"]
@@ -65,7 +72,7 @@ FIGURES += ["sensitivity"]
 
 
 def test_report_holds_its_figures(full):
-    path, _, _ = full
+    path, *_ = full
     files = sorted((path.parent / "plots").iterdir())
     assert [file.name for file in files] == [f"{name}.png" for name in FIGURES]
     inside = [base64.b64decode(one.split(",")[1]) for one in Page(path).images]
@@ -74,7 +81,7 @@ def test_report_holds_its_figures(full):
 
 
 def test_report_asks_for_nothing_from_outside(full):
-    path, _, _ = full
+    path, *_ = full
     page = Page(path)
     bare = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page.source)
     assert len(bare) < len(page.source) / 10
@@ -89,7 +96,7 @@ def test_report_asks_for_nothing_from_outside(full):
 
 
 def test_report_escapes_what_it_is_given(full):
-    path, table, _ = full
+    path, table, *_ = full
     page = Page(path)
     for text in (table["id"][0], table["id"][599], "a <b> & title", "<u>"):
         assert text in page.text
@@ -99,15 +106,16 @@ def test_report_escapes_what_it_is_given(full):
 
 
 def test_report_tells_the_numbers(full):
-    path, table, baseline = full
+    path, table, baseline, evidence = full
     text = Page(path).text
-    for rows in (table, baseline):
+    for rows in (table, baseline, evidence):
         area = metrics.roc_auc(rows["label"], rows["logit"])
         assert f"{area.value:.4f} ({area.low:.4f} to {area.high:.4f})" in text
     difference = predictions.compare(table, baseline)
     assert f"{difference.value:.4f}" in text and f"p = {difference.p:.2g}" in text
-    bins = metrics.by_snr(baseline["label"], baseline["logit"], table["network_snr"])
-    assert all(f"{one.measure.value:.4f}" in text for one in bins)
+    for rows in (evidence, baseline):
+        bins = metrics.by_snr(rows["label"], rows["logit"], table["network_snr"])
+        assert all(str(one.measure) in text for one in bins)
     # The filter's SNRs were unknown: its bins are those of the table.
     assert f"{bins[0].low:g} to {bins[0].high:g}" in text
     assert "tpr_at_fpr_0.001 needs 1,000 noise windows, received 300" in text
@@ -115,15 +123,16 @@ def test_report_tells_the_numbers(full):
 
 
 def test_report_begins_with_what_matters(full):
-    path, table, baseline = full
+    path, table, baseline, evidence = full
     page = Page(path)
     [headline] = [
         one for one in page.tree.iter("div") if one.get("class") == "headline"
     ]
     said = " ".join(headline.itertext())
-    for rows in (table, baseline):
+    for rows in (table, baseline, evidence):
         area = metrics.roc_auc(rows["label"], rows["logit"])
         assert f"{area.value:.4f} ({area.low:.4f} to {area.high:.4f})" in said
+    assert said.count(report.added_to(table, evidence, own=True)) == 1
     difference = predictions.compare(table, baseline)
     assert f"{difference.value:.4f}" in said and report.verdict(difference) in said
     before = page.source[: page.source.index('class="headline"')]
@@ -134,7 +143,8 @@ def test_report_begins_with_what_matters(full):
         if one.findtext("thead/tr/th") == "Network SNR"
     ]
     for row in bins.iterfind("tbody/tr"):
-        assert len(row) == 6 and all(cell.text for cell in row)
+        # The bin, its signals, and two measures of three.
+        assert len(row) == 8 and all(cell.text for cell in row)
 
 
 def test_verdict_depends_on_sign_and_p():
@@ -147,6 +157,29 @@ def test_verdict_depends_on_sign_and_p():
         ]
     ]
     assert "better" in said[0] and "worse" in said[1] and "cannot" in said[2]
+
+
+def test_what_is_added_depends_on_whose_the_evidence_is():
+    """And on whether these windows show it; it is paired, and in one line."""
+    table = made_up(300, 300)
+    noise = np.random.default_rng(1).normal(size=600)
+    like = table.assign(logit=table["logit"] + 0.1 * noise)
+    worse = table.assign(logit=table["logit"] + 3 * noise)
+    said = {}
+    for own in (True, False):
+        for one, other in ((table, like), (table, worse), (worse, table)):
+            text = report.added_to(one, other, own)
+            assert str(predictions.compare(one, other)) in text
+            assert str(metrics.roc_auc(other["label"], other["logit"])) in text
+            assert "\n" not in text
+            said.setdefault(own, []).append(text)
+    assert all("its own front end has" in text for text in said[True])
+    assert not any("front end" in text for text in said[False])
+    nothing, gain, loss = said[True]
+    assert "nothing" in nothing and "gain" in gain and "loss" in loss
+    alike, better, worse = said[False]
+    assert "not to be told" in alike and "better" in better and "worse" in worse
+    assert report.added_to(made_up(3, 0), made_up(3, 0)) == ""
 
 
 def test_pictures_are_of_the_worst(tmp_path):
@@ -176,7 +209,7 @@ def test_a_bad_table_leaves_nothing(tmp_path):
 
 
 def test_report_shows_the_worst_first(full):
-    path, _, _ = full
+    path, *_ = full
     page = Page(path)
     tables = list(page.tree.iter("table"))
     firsts = [table.find("tbody/tr/td").text for table in tables]
@@ -185,7 +218,8 @@ def test_report_shows_the_worst_first(full):
     assert firsts[misses] == "<script>x('&')"
     assert firsts[misses + 1] == "\" onload='y"
     # Noise has no SNR and no masses, so the columns would be empty.
-    assert heads[misses + 1] == ["id", "logit", "matched_filter"]
+    scores = ["logit", "matched_filter", "coherent_evidence"]
+    assert heads[misses + 1] == ["id", *scores]
 
 
 def test_report_of_few_rows(tmp_path):

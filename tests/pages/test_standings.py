@@ -49,6 +49,24 @@ def test_rows_hold_the_reports_metrics(members):
     assert "val_roc_auc" not in standings.row({"holdout": members["good"]["holdout"]})
 
 
+def test_what_is_over_the_evidence_stands_beside_the_area(members):
+    good, fair = (one["holdout"] for one in members.values())
+    over = standings.over(good, fair)
+    less = predictions.compare(good, fair)
+    assert list(over.values()) == [less.value, less.low, less.high]
+    assert standings.over(fair, fair) == {}
+    rows = {
+        "good": standings.row({"holdout": good}) | {"run": "a"} | over,
+        "fair": standings.row({"holdout": fair}),
+    }
+    made = standings.table(rows)
+    names = list(made)
+    assert names.index("over_evidence") == names.index("roc_auc") + 1
+    shown = standings.readable(made)
+    assert list(shown["less the evidence"]) == [str(less), ""]
+    assert not [name for name in shown if name.startswith("over_")]
+
+
 def test_settings_that_vary_are_columns():
     one, two = Recipe(), Recipe().vary({"norm": "group", "seed": 3})
     found = standings.varied({"one": one, "two": two})

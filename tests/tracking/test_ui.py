@@ -45,6 +45,9 @@ def test_the_charts_begin_with_the_result():
     charts = ui.STATE["compareRunCharts"]
     assert {chart["metricSectionId"] for chart in charts} == {section["uuid"]}
     assert len({chart["uuid"] for chart in charts}) == len(charts) == 3
+    # Bars of areas, which begin at 0, would all look alike.
+    assert "BAR" not in {chart["type"] for chart in charts}
+    assert charts[0]["yaxis"]["key"] == "evidence/difference"
     assert ui.STATE["isAccordionReordered"]
     assert max(map(len, ui.TAGS.values())) < 5000
 
