@@ -206,7 +206,7 @@ def _publish(candidate, evidence):
         metrics |= judgement.metrics | {
             name: value
             for name, value in candidate.considered[0].run.metrics.items()
-            if name.startswith(("matched_filter/", tags.EVIDENCE_AREA))
+            if name.startswith("matched_filter/") or name == tags.EVIDENCE_AREA
         }
 
     def write(out):

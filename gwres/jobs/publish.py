@@ -9,9 +9,6 @@ from gwres.matched.score import baseline
 from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
 from gwres.tracking import log, runs, tags
 
-# What the metrics of the classical side begin with.
-PREFIXES = {MATCHED_FILTER: "matched_filter", EVIDENCE: "evidence"}
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -69,13 +66,16 @@ def judge(table, beside=None, split="holdout", odds=True):
         names = {f"{split}/{name}" for name, _, _ in predictions.ODDS}
         measured = {name: x for name, x in measured.items() if name not in names}
     beside = beside or {}
-    for name, rows in beside.items():
-        found, _ = predictions.summary(rows, PREFIXES[name])
+    if MATCHED_FILTER in beside:
+        found, _ = predictions.summary(beside[MATCHED_FILTER], "matched_filter")
         measured |= {name: x for name, x in found.items() if "roc_auc" in name}
     area = predictions.area_of(measured, split)
     if area and EVIDENCE in beside:
+        found, _ = predictions.summary(beside[EVIDENCE], "evidence")
         less = predictions.compare(table, beside[EVIDENCE])
+        # No more of it: MLflow's list of metrics is long enough.
         measured |= {
+            tags.EVIDENCE_AREA: found[tags.EVIDENCE_AREA],
             tags.ADDED: less.value,
             f"{tags.ADDED}_low": less.low,
             f"{tags.ADDED}_high": less.high,

@@ -112,7 +112,7 @@ METRICS = {
     "matched_filter/roc_auc": "ROC-AUC of the matched filter on the same windows; its "
     "ends and SNR bins as above",
     EVIDENCE_AREA: "ROC-AUC of the coherent evidence on the same windows, which the "
-    "front end `templates` has before training; its ends and SNR bins as above",
+    "front end `templates` has before training",
     ADDED: "the network's ROC-AUC less that",
     f"{ADDED}_low": "lower end of its 95% interval (paired, DeLong)",
     f"{ADDED}_high": "upper end of its 95% interval",
