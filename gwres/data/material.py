@@ -8,17 +8,20 @@ draws which of them a window gets, and its noise; noise and signals are made in
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from gwres import cache
-from gwres.data.settings import loudness
+from gwres.data.settings import Data, Live, loudness
 from gwres.errors import InputError, within
 from gwres.layers.evidence import Prior
+from gwres.layers.filters import Filters
 from gwres.layers.inject import respond, white
 from gwres.layers.templates import Design
+from gwres.simulate.population import population
 from gwres.strain import DETECTORS, WHITENED_SAMPLES
 
 PLACES = 32  # places in the sky and distances of each waveform
@@ -29,15 +32,6 @@ VALIDATION_SEED = 2**30  # far from those that trainings have
 HELD = 0.05
 CHUNK = 250
 FILES = ("spectra", "response", "arrival", "frequencies", "gains", "band", "asd")
-
-
-@dataclass(frozen=True)
-class Filters:
-    """As `matched.design.Filters`, read from a folder."""
-
-    design: Design
-    prior: Prior
-    coarse: Design
 
 
 def prepare(name, bank):
@@ -52,10 +46,8 @@ def prepare(name, bank):
     """
     from gwres.data.corpus import BANK_SEED, PSD_SEED, fitted_asd
     from gwres.data.pipeline import START, Injection, recorded
-    from gwres.data.settings import Data
     from gwres.matched.design import LAYOUT, filters
     from gwres.simulate import waveforms
-    from gwres.simulate.population import population
 
     within("bank", bank, 2, 10**6)
     drawn = population(name)
@@ -126,8 +118,10 @@ class Material:
 
     def validation(self):
         """Whitened windows of live injection, and labels, as `Corpus.validation`."""
-        from gwres.data.settings import Live
+        return self._validation
 
+    @cached_property
+    def _validation(self):
         live = Live(batch=CHUNK, loud=1.0, drop=0.0)
         steps = VALIDATED // CHUNK
         batches = Batches(self, live, VALIDATION_SEED, steps, held=True)

@@ -1,11 +1,12 @@
 """The templates of the front ends, and their prior: made once, cached."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
 from gwres import cache
 from gwres.layers.evidence import DELAYS, FAR, Prior
+from gwres.layers.filters import Filters
 from gwres.layers.templates import COARSE, CURVES, FINE, FIRST_S, Design, design
 from gwres.layers.whiten import fingerprint, gain, resampled
 from gwres.matched.bank import APPROXIMANT, SEED, templates, whitened
@@ -18,21 +19,6 @@ CANDIDATES = 800  # waveforms to choose the templates from
 LAYOUT = [APPROXIMANT, SEED, *asdict(FINE).values(), *asdict(COARSE).values(), 4]
 
 GRIDS = {"fine": FINE, "coarse": COARSE}
-
-
-@dataclass(frozen=True)
-class Filters:
-    """All that a front end is fitted with.
-
-    Args:
-        design: a `layers.templates.Design` of the grid `FINE`, for `templates`.
-        prior: a `layers.evidence.Prior` of these.
-        coarse: a `Design` of the grid `COARSE`, for `waveform`.
-    """
-
-    design: Design
-    prior: Prior
-    coarse: Design
 
 
 def filters(population, asd, count=CANDIDATES):
