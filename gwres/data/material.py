@@ -6,6 +6,7 @@ draws which of them a window gets, and its noise; noise and signals are made in
 `keras.ops` on the backend's own device.
 """
 
+import dataclasses
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,10 +18,8 @@ import numpy as np
 from gwres import cache
 from gwres.data.settings import Data, Live, loudness
 from gwres.errors import InputError, within
-from gwres.layers.evidence import Prior
 from gwres.layers.filters import Filters
 from gwres.layers.inject import respond, white
-from gwres.layers.templates import Design
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS, WHITENED_SAMPLES
 
@@ -56,7 +55,7 @@ def prepare(name, bank):
         "filters": LAYOUT,
         "places": PLACES,
         "psd": [PSD_SEED, Data().psd_windows],
-        "layout": 1,
+        "layout": 2,
     }
 
     def make(folder):
@@ -78,8 +77,8 @@ def prepare(name, bank):
         }
         for file in FILES:
             np.save(folder / f"{file}.npy", arrays[file])
-        for part in ("design", "prior", "coarse"):
-            np.savez(folder / f"{part}.npz", **vars(getattr(made, part)))
+        for part, held in vars(made).items():
+            np.savez(folder / f"{part}.npz", **vars(held))
         about = {"population": asdict(drawn), "bank": bank, "start": START}
         (folder / "about.json").write_text(json.dumps(about))
 
@@ -138,7 +137,7 @@ def open_material(folder):
         InputError: it lacks a file.
     """
     folder = Path(folder)
-    parts = {"design": Design, "prior": Prior, "coarse": Design}
+    parts = {part.name: part.type for part in dataclasses.fields(Filters)}
     needed = [f"{name}.npy" for name in FILES] + [f"{name}.npz" for name in parts]
     missing = [f for f in [*needed, "about.json"] if not (folder / f).is_file()]
     if missing:

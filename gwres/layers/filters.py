@@ -8,14 +8,16 @@ from gwres.layers.templates import Design
 
 @dataclass(frozen=True)
 class Filters:
-    """All that a front end is fitted with.
+    """All that front ends, and what teaches them, are fitted with.
 
     Args:
         design: a `templates.Design` of the grid `FINE`, for `templates`.
         prior: an `evidence.Prior` of these.
         coarse: a `Design` of the grid `COARSE`, for `waveform`.
+        coarse_prior: a `Prior` of these, for `training.teacher`.
     """
 
     design: Design
     prior: Prior
     coarse: Design
+    coarse_prior: Prior

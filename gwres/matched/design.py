@@ -52,14 +52,15 @@ def filters(population, asd, count=CANDIDATES):
     for name in GRIDS:
         with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
             made[name] = Design(**arrays)
-    return Filters(made["fine"], prior(made["fine"], population), made["coarse"])
+    fine, coarse = made.values()
+    return Filters(fine, prior(fine, population), coarse, prior(coarse, population))
 
 
 def prior(designed, population):
     """The prior of a design's templates.
 
     Args:
-        designed: a `Design` of the grid `FINE`.
+        designed: a `Design`; all grids have SNRs at the same times.
         population: a `Population`, for its loudness and merger times.
 
     Returns:

@@ -116,8 +116,8 @@ class _Parts:
             return layers.GroupNormalization(GROUPS)(x)
         return x
 
-    def relu(self, x):
-        return layers.Activation("relu")(self.normalise(x))
+    def relu(self, x, name=None):
+        return layers.Activation("relu", name=name)(self.normalise(x))
 
     def block(self, x, variance, filters, stride, block):
         """One residual block in pre-activation order.
@@ -167,7 +167,7 @@ def trunk(x, config, dimensions, beside=None):
             stride = 2 if stage and not index else 1
             filters = config.width * 2**stage
             x, variance = parts.block(x, variance, filters, stride, block)
-    x = parts.relu(x)
+    x = parts.relu(x, name="features")
     axes = tuple(range(1, dimensions + 1))
     x = layers.Concatenate()([ops.mean(x, axes), ops.max(x, axes)])
     if config.dropout:

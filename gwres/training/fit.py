@@ -15,7 +15,8 @@ from gwres.models.classifier import classifier, network
 from gwres.progress import progress
 from gwres.tracking.tags import VAL_AREA
 from gwres.training.epochs import PREDICT_BATCH, Epochs, predict
-from gwres.training.recipe import samples
+from gwres.training.recipe import EVIDENCE, LABELS, samples
+from gwres.training.teacher import pupil, taught
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -107,18 +108,23 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
-def _compiled(recipe, filters, steps):
-    """The network to be trained, with its optimiser."""
+def _compiled(recipe, filters, steps, weights):
+    """The model to be trained, with its optimiser."""
     fit = recipe.fit
     with _policy(precision(fit.precision)):
         model = network(recipe.model, recipe.frontend, filters)
+        if weights:
+            _begin(model, recipe, Path(weights))
+        if fit.teacher == EVIDENCE:
+            model = taught(model, filters)
     rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
+    labels = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(
         # The clip cuts the rare step that a network without normalisation runs off on.
         keras.optimizers.AdamW(
             rate, weight_decay=fit.weight_decay, global_clipnorm=1.0
         ),
-        keras.losses.BinaryCrossentropy(from_logits=True),
+        labels if fit.teacher == LABELS else None,
     )
     # Left to the first step, its variables become branches of the graph, four each.
     model.optimizer.build(model.trainable_variables)
@@ -176,9 +182,7 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     keras.utils.set_random_seed(settings.seed)
     model = callback.resume()
     if model is None:
-        model = _compiled(recipe, corpus.filters(), steps * epochs)
-        if weights:
-            _begin(model, recipe, Path(weights))
+        model = _compiled(recipe, corpus.filters(), steps * epochs, weights)
     if not (callback.rows and callback.done):
         model.fit(
             corpus.batches(
@@ -207,7 +211,7 @@ def _finished(recipe, corpus, path):
     Training may round to bfloat16; what is kept answers alike on every machine.
     """
     model = network(recipe.model, recipe.frontend)
-    model.set_weights(keras.models.load_model(path).get_weights())
+    model.set_weights(pupil(keras.models.load_model(path)).get_weights())
     return classifier(model, corpus.asd)
 
 

@@ -14,10 +14,11 @@ from gwres.models.resnet import DEPTHS, ResNet
 NAMED = {"depth": "depth", "frontend": "frontend", "source": "data"}
 # Factor on the signals at first. Evidence is calibrated from the start, and louder
 # signals would undo that; who knows nothing of signals learns nothing of faint ones.
-LOUD = {"templates": 1.0, "waveform": 1.5, "spectrogram": 3.0}
+LOUD = {"templates": 1.0, "waveform": 1.0, "spectrogram": 3.0}
 RATE = 4e-3  # learning rate of weights that begin at random
 PRETRAINED = "pretrained"
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+AUTO, LABELS, EVIDENCE = TEACHERS = "auto", "labels", "evidence"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Fit:
         precision: "float32", "mixed_bfloat16", or "auto", which takes bfloat16 where
             the processor computes in it.
         seed: of the weights and of all random draws.
+        teacher: what a network learns from: the "labels"; the "evidence" in place of
+            them, see `teacher`; or "auto", the evidence where the data are simulated
+            and the front end does not begin with it.
         init: where to take first weights from: "pretrained", which are shipped; a run
             id; or the path of a `.keras` file of the same network. "" starts afresh.
     """
@@ -48,10 +52,12 @@ class Fit:
     patience: int = 6
     precision: str = "auto"
     seed: int = 0
+    teacher: str = AUTO
     init: str = ""
 
     def __post_init__(self):
         among("precision", self.precision, PRECISIONS)
+        among("teacher", self.teacher, TEACHERS)
         within("samples", self.samples, 0, 10**10)
         within("learning_rate", self.learning_rate, 0.0, 1.0)
         within("weight_decay", self.weight_decay, 0.0, 1.0)
@@ -81,6 +87,17 @@ class Recipe:
 
     def __post_init__(self):
         among("frontend", self.frontend, FRONTENDS)
+        if self.fit.teacher != EVIDENCE:
+            return
+        if self.frontend == "templates":
+            raise InputError(
+                "teacher must be labels with frontend=templates, which begins with the "
+                f"evidence; received {EVIDENCE}"
+            )
+        if self.live.permute:
+            raise InputError(
+                f"teacher must be labels where these are permuted; received {EVIDENCE}"
+            )
 
     @property
     def name(self):
@@ -88,22 +105,28 @@ class Recipe:
         return f"resnet{self.model.depth}-{self.frontend}"
 
     def sized(self):
-        """The same recipe with width, loudness and rate, which may be left to it.
+        """The same recipe with width, loudness, rate and teacher.
 
-        What it leaves open, 0, becomes what suits the depth and the front end.
+        What it leaves open, 0 or "auto", becomes what suits the depth, the front end
+        and the data.
         """
         live, (block, _) = self.live, DEPTHS[self.model.depth]
         width = self.model.width or WIDTHS[self.frontend][block]
+        simulated = self.data.source == SIMULATED
         if not live.loud:
             # Networks that know signals already need none that are louder.
-            eased = self.data.source == SIMULATED and not self.fit.init
+            eased = simulated and not self.fit.init
             live = replace(live, loud=LOUD[self.frontend] if eased else 1.0)
         rate = self.fit.learning_rate or (RATE / 10 if self.fit.init else RATE)
+        teacher = self.fit.teacher
+        if teacher == AUTO:
+            known = self.frontend == "templates" or live.permute or not simulated
+            teacher = LABELS if known else EVIDENCE
         return replace(
             self,
             model=replace(self.model, width=width),
             live=live,
-            fit=replace(self.fit, learning_rate=rate),
+            fit=replace(self.fit, learning_rate=rate, teacher=teacher),
         )
 
     def flat(self):

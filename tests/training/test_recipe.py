@@ -26,7 +26,7 @@ def test_flat_and_vary_are_inverse():
     ("settings", "loud"),
     [
         ({}, 1.0),
-        ({"frontend": "waveform"}, 1.5),
+        ({"frontend": "waveform"}, 1.0),
         ({"frontend": "spectrogram"}, 3.0),
         ({"frontend": "waveform", "source": "/somewhere"}, 1.0),
         ({"loud": 2.0}, 2.0),
@@ -38,6 +38,26 @@ def test_loudness_suits_the_front_end(settings, loud):
     sized = Recipe().vary(settings).sized()
     assert sized.live.loud == loud
     assert sized.sized() == sized
+
+
+@pytest.mark.parametrize(
+    ("settings", "teacher"),
+    [
+        ({}, "labels"),
+        ({"frontend": "waveform"}, "evidence"),
+        ({"frontend": "spectrogram"}, "evidence"),
+        ({"frontend": "waveform", "init": "pretrained"}, "evidence"),
+        ({"frontend": "waveform", "teacher": "labels"}, "labels"),
+        ({"frontend": "waveform", "source": "/somewhere"}, "labels"),
+        (
+            {"frontend": "waveform", "source": "/a", "teacher": "evidence"},
+            "evidence",
+        ),
+        ({"frontend": "waveform", "permute": True}, "labels"),
+    ],
+)
+def test_the_teacher_suits_front_end_and_data(settings, teacher):
+    assert Recipe().vary(settings).sized().fit.teacher == teacher
 
 
 def test_the_rate_suits_the_first_weights():
@@ -67,6 +87,12 @@ def test_the_rate_suits_the_first_weights():
             "population must be one of g2net, volumetric; received bns",
         ),
         ({"precision": "float16"}, "precision must be one of"),
+        ({"teacher": "nobody"}, "teacher must be one of auto, labels, evidence"),
+        ({"teacher": "evidence"}, "teacher must be labels with frontend=templates"),
+        (
+            {"frontend": "waveform", "teacher": "evidence", "permute": "true"},
+            "teacher must be labels where these are permuted",
+        ),
         ({"strict": "maybe"}, "strict must be true or false; received maybe"),
         ({"colour": "red"}, "settings are .*; received colour"),
         ({"fit.depth": "34"}, "received fit.depth"),
