@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 from mlflow.utils import validation
 
-from experiments import ceiling, silence
+from experiments import ceiling, shipped, silence
 from gwres import experiment
 from gwres.data.corpus import judged_windows
 from gwres.data.settings import Data
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, PlannedRun
 from gwres.judging import metrics
+from gwres.models import pretrained
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
 from gwres.training.recipe import Recipe
@@ -91,6 +92,20 @@ def test_silence_takes_out_the_signals_and_nothing_else(designed, fitted, monkey
     monkeypatch.setattr(silence, "judged_windows", other)
     with pytest.raises(ValueError, match="holdout's labels and noise, received other"):
         silence.judge(model, data)
+
+
+def test_shipped_scores_what_ships_beside_networks_as_they_begin():
+    measured = shipped.measure(smoke=True)
+    table = measured.table.set_index("name")
+    begun, trained = shipped.networks(smoke=True)
+    assert begun == "resnet16-templates" and trained in pretrained.cards()
+    # Untrained, a network on templates is the evidence.
+    assert table.loc[begun, "over_evidence"] == pytest.approx(0, abs=2e-3)
+    assert table.loc[begun, "roc_auc"] > 0.75 < table.loc[trained, "roc_auc"]
+    assert (table.loc[[begun, trained], "windows_per_core_second"] > 0).all()
+    assert {"mean of logits", "stacked"} <= set(table.index)
+    for name, value in measured.metrics.items():
+        validation._validate_metric(name, value, 0, 0)
 
 
 @pytest.fixture(scope="module")
