@@ -6,9 +6,8 @@ draws which of them a window gets, and its noise; noise and signals are made in
 `keras.ops` on the backend's own device.
 """
 
-import dataclasses
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -137,7 +136,7 @@ def open_material(folder):
         InputError: it lacks a file.
     """
     folder = Path(folder)
-    parts = {part.name: part.type for part in dataclasses.fields(Filters)}
+    parts = {part.name: part.type for part in fields(Filters)}
     needed = [f"{name}.npy" for name in FILES] + [f"{name}.npz" for name in parts]
     missing = [f for f in [*needed, "about.json"] if not (folder / f).is_file()]
     if missing:
@@ -149,8 +148,8 @@ def open_material(folder):
     }
     made = {}
     for name, kind in parts.items():
-        with np.load(folder / f"{name}.npz", allow_pickle=False) as fields:
-            made[name] = kind(**fields)
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as held:
+            made[name] = kind(**held)
     name = f"material-{about['population']['name']}-{cache.digest(about)}"
     return Material(arrays, about["start"], Filters(**made), name)
 
