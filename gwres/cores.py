@@ -1,6 +1,8 @@
 """How many processor cores gwres uses: one setting for processes and threads."""
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from gwres.errors import InputError
 
@@ -24,3 +26,12 @@ def cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def workers(jobs, function):
+    """Yield `function` of each job, in order, computed by one process per core.
+
+    They are spawned, not forked: a fork of a process with TensorFlow's threads hangs.
+    """
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, jobs)

@@ -13,6 +13,8 @@ SHAPE = (len(DETECTORS), SAMPLES)
 BAND = (20.0, 512.0)  # Hz
 WHITENED_RATE = 1024  # Hz
 WHITENED_SAMPLES = WHITENED_RATE * DURATION
+# An ASD that a caller knows for a window: every Hz from 0 to the top of the band.
+ASD_SHAPE = (len(DETECTORS), int(BAND[1]) + 1)
 # Strain squared (1e-42) underflows float32, so strain is divided by this once, before
 # anything is squared.
 SCALE = 1e-21
@@ -85,3 +87,28 @@ def check_all(windows):
     for place in np.flatnonzero(~((low < loudest) & (loudest < high))):
         check(windows[place], f"window {place}")
     return highest
+
+
+def check_asds(asds, present):
+    """Refuse ASDs that no detector could have had.
+
+    Args:
+        asds: (n, 3, 513), strain/sqrt(Hz), every Hz from 0 to 512 Hz.
+        present: bool (n, 3), which detectors have data; of others nothing is asked.
+
+    Raises:
+        InputError: a wrong shape, or, in `BAND`, NaN, infinity or a value that is not
+            above zero and below the upper end of `PHYSICAL`.
+    """
+    expected = len(present), *ASD_SHAPE
+    if np.shape(asds) != expected:
+        raise InputError(f"expected ASDs {expected}, received {np.shape(asds)}")
+    inside = np.asarray(asds)[..., int(BAND[0]) :]
+    bad = ~((0 < inside) & (inside < PHYSICAL[1])).all(axis=-1) & present
+    for place, detector in np.argwhere(bad):
+        one = inside[place, detector]
+        raise InputError(
+            f"window {place}: expected an ASD of {DETECTORS[detector]} above 0 and "
+            f"below {PHYSICAL[1]:g} strain/sqrt(Hz) from {BAND[0]:g} Hz up; received "
+            f"{one.min():.3g} to {one.max():.3g}"
+        )

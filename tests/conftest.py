@@ -10,7 +10,8 @@ import pytest
 
 from gwres.layers.whiten import FREQUENCIES, fit_asd
 from gwres.matched.design import filters
-from gwres.simulate import waveforms
+from gwres.simulate import dataset, waveforms
+from gwres.simulate import noise as noises
 from gwres.simulate.noise import asd as curve_asd
 from gwres.simulate.noise import noise
 from gwres.simulate.population import population
@@ -30,7 +31,8 @@ def _cache(tmp_path_factory):
 @pytest.fixture
 def serial(monkeypatch):
     """Jobs run in this process: what they do is the same, and no process starts."""
-    monkeypatch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
+    for module in (waveforms, dataset, noises):
+        monkeypatch.setattr(module, "workers", lambda jobs, job: map(job, jobs))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def deviations(asd):
     """Standard deviation in each detector of the whitened label-0 windows."""
     folder = g2net.folder(FOLDER)
     names = folder.table.loc[folder.table["label"] == 0, "id"]
-    chunks = whitened((folder.window(name)[None] for name in names), asd)
+    chunks = whitened(((folder.window(name)[None], None) for name in names), asd)
     inside = np.concatenate(list(chunks))[:, 128:-128].astype(float)
     return inside.std(axis=(0, 1))
 

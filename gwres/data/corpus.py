@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from gwres.data import g2net, pipeline
+from gwres.data.moments import Moments, moments
 from gwres.data.pack import pack
 from gwres.data.settings import SIMULATED
 from gwres.data.split import SPLITS, split_hash
-from gwres.layers.whiten import fit_asd
+from gwres.layers.whiten import fit_asd, refined
 from gwres.matched.design import filters
 from gwres.simulate import dataset, waveforms
-from gwres.simulate.noise import noise
+from gwres.simulate.noise import GAUSSIAN, named, states
+from gwres.simulate.noise import noise as noise_windows
 from gwres.simulate.population import PARAMETERS, population
 from gwres.strain import SHAPE
 
@@ -33,12 +35,15 @@ class Windows:
             where unknown) and, where known, the signals' parameters.
         read: function of (start, stop) to float strain (stop - start, 3, 4096).
         key: JSON-able fingerprint of the windows, for caches.
+        known: function of (start, stop) to ASDs (stop - start, 3, 513), as
+            `whiten.refined` takes them; None where nothing is known of the moment.
     """
 
     name: str
     table: pd.DataFrame
     read: Callable
     key: object
+    known: Callable | None = None
 
     @property
     def shape(self):
@@ -54,10 +59,16 @@ class Windows:
         start, stop, _ = rows.indices(len(self))
         return self.read(start, stop)
 
+    def asds(self, rows):
+        """ASDs of a slice of rows, or None."""
+        start, stop, _ = rows.indices(len(self))
+        return self.known(start, stop) if self.known else None
+
     def chunks(self, size):
-        """Strain in the table's order, `size` windows at a time."""
+        """Strain and ASDs, or None, in the table's order, `size` windows at a time."""
         for start in range(0, len(self), size):
-            yield self[start : start + size]
+            rows = slice(start, start + size)
+            yield self[rows], self.asds(rows)
 
 
 @dataclass(frozen=True)
@@ -108,43 +119,59 @@ def open_corpus(data):
 
 
 def _simulated(data):
-    signals = population(data.population)
-    judged = {name: judged_windows(signals, name, data.judged) for name in JUDGED}
-    asd = fitted_asd(data.psd_windows)
+    signals, noise = population(data.population), named(data.noise)
+    judged = {
+        name: judged_windows(signals, name, data.judged, noise) for name in JUDGED
+    }
+    asd = fitted_asd(data.psd_windows, noise)
 
     # The bank is for training alone, so it is made when training begins.
     @cache
     def bank():
-        folder = waveforms.bank(signals, data.bank, BANK_SEED)
+        folder = waveforms.bank(signals, data.bank, BANK_SEED, noise)
         return pipeline.Bank.load(folder)
 
+    @cache
+    def drawn():
+        return Moments.load(moments(BANK_SEED)) if noise.real else None
+
     def batches(live, seed, steps, first=0):
-        return pipeline.live(bank(), signals, asd, live, seed, steps, first)
+        return pipeline.live(bank(), signals, asd, live, seed, steps, first, drawn())
 
     rows = pd.concat([windows.table for windows in judged.values()])
-    name = f"simulated-{data.population}-{split_hash(rows)}"
+    of = split_hash(rows, f"{data.population} {data.noise}")
     made = partial(filters, signals, asd)
-    return Corpus(asd, batches, judged, split_hash(rows), name, None, made)
+    return Corpus(asd, batches, judged, of, f"simulated-{data.name}-{of}", None, made)
 
 
-def fitted_asd(count):
-    """ASD of simulated noise, as `whiten.fit_asd` gives it, from `count` windows."""
+def fitted_asd(count, noise=GAUSSIAN):
+    """ASD of simulated noise, as `whiten.fit_asd` gives it.
+
+    Args:
+        count: number of windows to fit Gaussian noise's on.
+        noise: a `Noise`. Where it is `real`, it is the geometric mean of what is known
+            of the moments that training draws from, which no glitch moves.
+    """
+    if noise.real:
+        logs = np.log(states(BANK_SEED).estimate).mean(axis=1, keepdims=True)
+        return np.asarray(refined(np.exp(logs).swapaxes(0, 1)))[0].astype(float)
     rng = np.random.default_rng(PSD_SEED)
-    return fit_asd(noise(rng, 1)[0] for _ in range(count))
+    return fit_asd(noise_windows(rng, 1)[0] for _ in range(count))
 
 
-def judged_windows(signals, name, count):
+def judged_windows(signals, name, count, noise=GAUSSIAN):
     """Simulated windows of one split to judge on, made once and cached.
 
     Args:
         signals: a `Population`.
         name: name of the split.
         count: number of windows.
+        noise: a `Noise`.
 
     Returns:
         `Windows`.
     """
-    source = dataset.Source(signals, JUDGED_SEED, name)
+    source = dataset.Source(signals, JUDGED_SEED, name, noise)
     folder = dataset.cached_windows(source, count)
     table = pd.read_parquet(folder / "truth.parquet")
     table = table.rename(columns={"target": "label"})
@@ -153,9 +180,15 @@ def judged_windows(signals, name, count):
         # An open memory map would keep in memory every page it has read.
         return np.load(folder / "strain.npy", mmap_mode="r")[start:stop].copy()
 
+    def known(start, stop):
+        return np.load(folder / "asd.npy", mmap_mode="r")[start:stop].copy()
+
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
+    if noise.real:
+        columns += [*dataset.GLITCHES, *dataset.GLITCH_SNRS]
     key = {"simulated": asdict(signals), "seed": JUDGED_SEED, "split": name}
-    return Windows(name, table[columns], read, key | {"count": count})
+    key |= {"count": count} | noise.described()
+    return Windows(name, table[columns], read, key, known if noise.real else None)
 
 
 def _files(data):

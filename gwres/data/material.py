@@ -43,7 +43,7 @@ def prepare(name, bank):
         Path of a folder with what `open_material` reads.
     """
     from gwres.data.corpus import BANK_SEED, PSD_SEED, fitted_asd
-    from gwres.data.pipeline import START, Injection, recorded
+    from gwres.data.pipeline import Injection, recorded
     from gwres.matched.design import LAYOUT, filters
     from gwres.simulate import waveforms
 
@@ -78,7 +78,8 @@ def prepare(name, bank):
             np.save(folder / f"{file}.npy", arrays[file])
         for part, held in vars(made).items():
             np.savez(folder / f"{part}.npz", **vars(held))
-        about = {"population": asdict(drawn), "bank": bank, "start": START}
+        about = {"population": asdict(drawn), "bank": bank}
+        about["start"] = waveforms.BANK_START
         (folder / "about.json").write_text(json.dumps(about))
 
     return cache.folder("material", key, make)

@@ -14,7 +14,7 @@ def whitened(chunks, asd):
     """Whiten windows chunk by chunk, as the model itself does.
 
     Args:
-        chunks: iterable of strain, (n, 3, 4096).
+        chunks: iterable of (strain (n, 3, 4096), ASDs as `Whiten` takes them or None).
         asd: as `whiten.fit_asd` gives it.
 
     Yields:
@@ -23,8 +23,9 @@ def whitened(chunks, asd):
     """
     layer = Whiten()
     layer.fit(asd)
-    for strain in chunks:
-        yield np.asarray(layer(strain.astype(np.float32))).astype(np.float16)
+    for strain, known in chunks:
+        white = layer(strain.astype(np.float32), asd=known)
+        yield np.asarray(white).astype(np.float16)
 
 
 def pack(windows, asd, made_from):

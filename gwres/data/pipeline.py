@@ -8,19 +8,17 @@ import tensorflow as tf
 from gwres.cores import cores
 from gwres.data.settings import loudness
 from gwres.layers.augment import augment
-from gwres.layers.inject import respond, white
+from gwres.layers.inject import disturb, respond, white
 from gwres.layers.whiten import gain, resampled
 from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.waveforms import (
     BANK_MERGER_S,
+    BANK_START,
     REFERENCE_MPC,
     bank_frequencies,
     place,
 )
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
-
-# First sample of a window in the bank's segment; there most mergers need little shift.
-START = int(0.75 * WHITENED_RATE)
 
 
 def _present(rng, count, drop):
@@ -57,23 +55,30 @@ class Injection:
         """Shape of the normal draws for one window of noise: (3, n, 2)."""
         return len(DETECTORS), len(self.frequencies), 2
 
-    def noise(self, normals):
-        """Noise (batch, 2048, 3) from standard normal draws (batch, 3, n, 2)."""
-        window = START, WHITENED_SAMPLES
-        return white(normals, self.band, self.frequencies, *window)
+    def noise(self, normals, colour=None, disturbed=(0.0, 0.0)):
+        """Noise (batch, 2048, 3) from standard normal draws (batch, 3, n, 2).
 
-    def signal(self, spectra, response, arrival):
+        Args:
+            normals: the draws.
+            colour: as `Moments` has it, (batch, 3, n); None for `band`.
+            disturbed: as `inject.white` takes it.
+        """
+        window = BANK_START, WHITENED_SAMPLES
+        band = self.band if colour is None else colour
+        return white(normals, band, self.frequencies, *window, disturbed)
+
+    def signal(self, spectra, response, arrival, gains=None):
         """Signals (batch, 2048, 3) from the bank's waveforms.
 
         Args:
             spectra: from the bank, (batch, 2, n, 2); real and imaginary part last.
             response: antenna patterns, as `recorded` gives them.
             arrival: arrival times, as `recorded` gives them.
+            gains: as `Moments` has them, (batch, 3, n); None for `gains`.
         """
-        window = START, WHITENED_SAMPLES
-        return respond(
-            spectra, response, arrival, self.gains, self.frequencies, *window
-        )
+        window = BANK_START, WHITENED_SAMPLES
+        gains = self.gains if gains is None else gains
+        return respond(spectra, response, arrival, gains, self.frequencies, *window)
 
 
 def recorded(extrinsic, factor=1.0):
@@ -90,7 +95,7 @@ def recorded(extrinsic, factor=1.0):
     sky = extrinsic["ra"], extrinsic["dec"]
     nearer = factor * REFERENCE_MPC / extrinsic["luminosity_distance"]
     response = patterns(*sky, extrinsic["psi"]) * nearer[:, None, None]
-    in_bank = BANK_MERGER_S - START / WHITENED_RATE
+    in_bank = BANK_MERGER_S - BANK_START / WHITENED_RATE
     arrival = extrinsic["merger_time"][:, None] + delays(*sky) - in_bank
     return response.astype(np.float32), arrival.astype(np.float32)
 
@@ -102,7 +107,7 @@ class Bank:
     Args:
         spectra: float16 (count, 2, bins, 2): real and imaginary part last. In the
             bank's units they stay below 100, and rounding is far below the noise.
-        powers: `waveforms.power` of each waveform, (count, 3, 3).
+        powers: `waveforms.power` of each waveform, (count, 3, 3), or its `powers`.
     """
 
     spectra: np.ndarray
@@ -116,7 +121,7 @@ class Bank:
         return cls(parts.astype(np.float16), np.load(folder / "power.npy"))
 
 
-def live(bank, population, asd, config, seed, steps, first=0):
+def live(bank, population, asd, config, seed, steps, first=0, moments=None):
     """Batches for training on simulated data, made on the fly.
 
     A batch depends on the seed and its step alone, so that a training run that was
@@ -130,6 +135,8 @@ def live(bank, population, asd, config, seed, steps, first=0):
         seed: seed of the random draws.
         steps: batches in the whole training.
         first: the step to begin with.
+        moments: `Moments`, where the noise is as real detectors have it, and the bank's
+            powers those of their curves; None for Gaussian noise.
 
     Returns:
         tf.data.Dataset of (whitened (batch, 2048, 3), label (batch, 1)).
@@ -139,6 +146,9 @@ def live(bank, population, asd, config, seed, steps, first=0):
     labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]
     with tf.device("cpu"):
         spectra = tf.constant(bank.spectra)
+        if moments:
+            gains, colour = tf.constant(moments.gains), tf.constant(moments.colour)
+            shapes = tf.constant(moments.shapes)
 
     def draws():
         for step in range(first, steps):
@@ -146,19 +156,44 @@ def live(bank, population, asd, config, seed, steps, first=0):
             factor = loudness(step, steps, config)
             key = rng.integers(2**31, size=2, dtype=np.int32)
             index = rng.integers(len(bank.powers), size=pairs)
-            extrinsic = place(population, bank.powers[index], rng)
+            powers, disturbed = bank.powers[index], ()
+            if moments:
+                drawn = moments.draw(rng, pairs, config, population.merger_s)
+                state, glitches = drawn
+                curve = moments.curve[np.arange(len(DETECTORS)), state]
+                powers = bank.powers[index[:, None], curve]
+                disturbed = state, *vars(glitches).values()
+            extrinsic = place(population, powers, rng)
             response, arrival = recorded(extrinsic, factor)
             present = _present(rng, pairs, config.drop)
             targets = rng.permutation(labels) if config.permute else labels
-            yield key, index, response, arrival, present, targets
+            yield key, index, response, arrival, present, targets, *disturbed
 
-    def batch(key, index, response, arrival, present, targets):
+    def batch(key, index, response, arrival, present, targets, *disturbed):
         normals = tf.random.stateless_normal((pairs, *injection.shape), key)
-        noise = injection.noise(normals)
         chosen = tf.cast(tf.gather(spectra, index), tf.float32)
-        signal = injection.signal(chosen, response, arrival)
+        if moments:
+            noise, own = moving(normals, *disturbed)
+        else:
+            noise, own = injection.noise(normals), None
+        signal = injection.signal(chosen, response, arrival, own)
         windows = tf.concat([noise + signal, noise], axis=0)
         return windows * tf.tile(present, (2, 1))[:, None], targets
+
+    def moving(normals, state, window, detector, row, snr, late):
+        """Noise of moments with glitches, and the gains of whitening in them."""
+        place = tf.broadcast_to(tf.range(detectors), (pairs, detectors))
+        moment = tf.stack([place, state], axis=-1)
+        own, colours = (
+            tf.cast(tf.gather_nd(table, moment), tf.float32)
+            for table in (gains, colour)
+        )
+        chosen = tf.gather_nd(shapes, tf.stack([detector, row], axis=-1))
+        channel = window * detectors + detector
+        disturbed = disturb(
+            tf.cast(chosen, tf.float32), snr, late, channel, own, injection.frequencies
+        )
+        return injection.noise(normals, colours, disturbed), own
 
     detectors = len(DETECTORS)
     signature = (
@@ -169,6 +204,12 @@ def live(bank, population, asd, config, seed, steps, first=0):
         tf.TensorSpec((pairs, detectors), tf.float32),
         tf.TensorSpec(labels.shape, tf.float32),
     )
+    if moments:
+        signature += (
+            tf.TensorSpec((pairs, detectors), tf.int32),
+            *(tf.TensorSpec((None,), tf.int32) for _ in range(3)),
+            *(tf.TensorSpec((None,), tf.float32) for _ in range(2)),
+        )
     return _parallel(draws, signature, batch)
 
 

@@ -6,10 +6,11 @@ They import neither TensorFlow nor bilby, so that a training elsewhere can be to
 import math
 from dataclasses import dataclass
 
-from gwres.errors import InputError, within
+from gwres.errors import InputError, among, within
 from gwres.simulate.population import population
 
 SIMULATED = "simulated"
+NOISES = GAUSSIAN, DETECTOR = "gaussian", "detector"
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Data:
     Args:
         source: "simulated", or the path of a G2Net folder.
         population: name of the population of simulated signals.
+        noise: of simulated windows: "gaussian", or "detector", as real ones have it.
         bank: number of waveforms in the bank.
         judged: number of simulated windows in each of validation, stack, gate, holdout.
         psd_windows: largest number of noise windows to fit the PSD on.
@@ -27,6 +29,7 @@ class Data:
 
     source: str = SIMULATED
     population: str = "g2net"
+    noise: str = GAUSSIAN
     bank: int = 16384
     judged: int = 4000
     psd_windows: int = 2000
@@ -34,9 +37,25 @@ class Data:
 
     def __post_init__(self):
         population(self.population)
+        among("noise", self.noise, NOISES)
+        if self.source != SIMULATED and self.noise != GAUSSIAN:
+            raise InputError(
+                f"noise is that of simulated data; received {self.noise} with data="
+                f"{self.source}"
+            )
         within("bank", self.bank, 1, 10**6)
         within("judged", self.judged, 1, 10**6)
         within("psd_windows", self.psd_windows, 1, 10**6)
+
+    @property
+    def name(self):
+        """Population and noise, as runs and studies name them: g2net-detector."""
+        return self.population + suffix(self.noise)
+
+
+def suffix(noise):
+    """What the noise adds to names: nothing where it is Gaussian."""
+    return "" if noise == GAUSSIAN else f"-{noise}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,8 @@ class Live:
         loud: factor on the signals at the start; 0 lets the front end decide.
         ease: share of training over which that factor falls to 1.
         drop: probability that a detector is missing, for each of the three.
+        glitches: probability that a detector has a glitch, where the noise has them:
+            far more often than in nature, so that a network sees them all.
         permute: whether a batch's labels are shuffled. This leaves nothing to learn, so
             a network that still learns reveals a leak.
     """
@@ -57,6 +78,7 @@ class Live:
     loud: float = 0.0
     ease: float = 0.4
     drop: float = 0.05
+    glitches: float = 0.25
     permute: bool = False
 
     def __post_init__(self):
@@ -64,6 +86,7 @@ class Live:
         within("loud", self.loud, 0.0, 100.0)
         within("ease", self.ease, 0.0, 1.0)
         within("drop", self.drop, 0.0, 0.95)
+        within("glitches", self.glitches, 0.0, 1.0)
 
 
 def loudness(step, steps, config):

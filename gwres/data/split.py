@@ -23,14 +23,16 @@ def split(name):
     return next(key for key, edge in zip(SPLITS, edges) if place < edge)
 
 
-def split_hash(table):
+def split_hash(table, of=""):
     """A hash of all ids and their splits: only runs with equal ones are comparable.
 
     Args:
         table: DataFrame with columns id and split, in any order of rows.
+        of: what else the windows depend on, where their ids do not.
 
     Returns:
         16 hexadecimal digits.
     """
     lines = sorted(f"{name} {part}" for name, part in zip(table["id"], table["split"]))
+    lines += [of] if of else []
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

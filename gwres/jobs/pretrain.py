@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gwres import cache
 from gwres.data.material import open_material, prepare
-from gwres.data.settings import SIMULATED
+from gwres.data.settings import GAUSSIAN, SIMULATED
 from gwres.errors import InputError, within
 from gwres.jobs.publish import publish
 from gwres.models import pretrained
@@ -32,10 +32,13 @@ def pretrain(recipe, depths, frontends, turns, out):
         out: folder of the weights; "" for those of the package.
 
     Raises:
-        InputError: data that are not simulated, or a setting out of range.
+        InputError: data that are not simulated in Gaussian noise, or a setting out of
+            range.
     """
     if recipe.data.source != SIMULATED:
         raise InputError(f"data must be {SIMULATED}; received {recipe.data.source}")
+    if recipe.data.noise != GAUSSIAN:
+        raise InputError(f"noise must be {GAUSSIAN}; received {recipe.data.noise}")
     within("turns", turns, 1, 10_000)
     fit = replace(recipe.fit, samples=recipe.fit.samples or SAMPLES)
     recipe = replace(recipe, fit=fit)

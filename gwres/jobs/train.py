@@ -4,6 +4,7 @@ import logging
 
 from gwres import cache
 from gwres.data.corpus import open_corpus
+from gwres.data.settings import GAUSSIAN
 from gwres.jobs.publish import classical, judge, publish
 from gwres.models import pretrained
 from gwres.pages import gallery, notes, plots, report
@@ -11,7 +12,7 @@ from gwres.pages.plots import EVIDENCE
 from gwres.simulate.population import population
 from gwres.tracking import log, runs, tags, ui
 from gwres.training import fit, study
-from gwres.training.recipe import PRETRAINED
+from gwres.training.recipe import PRETRAINED, kind
 
 logger = logging.getLogger(__name__)
 STORAGE = "sqlite:///optuna.db"
@@ -61,7 +62,10 @@ def unlogged(recipe, purpose):
 def _first_weights(recipe):
     """Path of the weights to begin with, or None."""
     if recipe.fit.init == PRETRAINED:
-        return pretrained.find(recipe.name, recipe.model)
+        # What knows signals in Gaussian noise is a beginning in any other.
+        quiet = kind(recipe.model.depth, recipe.frontend, GAUSSIAN)
+        name = recipe.name if recipe.name in pretrained.cards() else quiet
+        return pretrained.find(name, recipe.model)
     return runs.first_weights(recipe.fit.init)
 
 

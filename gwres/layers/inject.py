@@ -18,7 +18,7 @@ def respond(spectra, patterns, arrival, gains, frequencies, start, samples):
         patterns: (batch, 3, 2), antenna patterns, times the bank's distance over the
             signal's.
         arrival: (batch, 3), arrival time in each detector, less the bank's, s.
-        gains: (3, n), the whitening gain of each detector.
+        gains: (3, n), the whitening gain of each detector; or (batch, 3, n).
         frequencies: (n,), Hz, bins of the bank's segment, from 20 Hz up.
         start: first sample of the segment to keep.
         samples: number of samples to keep.
@@ -26,30 +26,61 @@ def respond(spectra, patterns, arrival, gains, frequencies, start, samples):
     Returns:
         (batch, samples, 3). The norm of a signal is its optimal SNR in the window.
     """
-    phase = (2 * math.pi) * arrival[..., None] * frequencies
-    cos, sin = ops.cos(phase) * gains, ops.sin(phase) * gains
     real = ops.matmul(patterns, spectra[..., 0])
     imaginary = ops.matmul(patterns, spectra[..., 1])
-    shifted = real * cos + imaginary * sin, imaginary * cos - real * sin
+    shifted = _delayed(real, imaginary, arrival, gains, frequencies)
     return _window(shifted, frequencies, start, samples)
 
 
-def white(normals, band, frequencies, start, samples):
+def _delayed(real, imaginary, delay, gains, frequencies):
+    """Transforms (..., n), whitened, and delayed by (...) s: real, imaginary part."""
+    phase = (2 * math.pi) * delay[..., None] * frequencies
+    cos, sin = ops.cos(phase) * gains, ops.sin(phase) * gains
+    return real * cos + imaginary * sin, imaginary * cos - real * sin
+
+
+def white(normals, band, frequencies, start, samples, disturbed=(0.0, 0.0)):
     """White noise, limited to the band as whitened noise is.
 
     Args:
         normals: (batch, 3, n, 2), independent standard normal draws.
-        band: (n,), 0 to 1, factor of the whitening's band on amplitudes.
+        band: (n,), 0 to 1, factor of the whitening's band on amplitudes; or what it is
+            in each detector of each window, (batch, 3, n), where the spectrum is not
+            what whitening takes it for.
         frequencies: (n,), Hz, as for `respond`.
         start: first sample of the segment to keep; a part of it is not periodic.
         samples: number of samples to keep.
+        disturbed: from `disturb`, to be added.
 
     Returns:
         (batch, samples, 3), unit variance per sample less what the band cuts off.
     """
     length = _length(frequencies)
-    spectrum = normals * band[:, None] * math.sqrt(length / 2)
-    return _window((spectrum[..., 0], spectrum[..., 1]), frequencies, start, samples)
+    spectrum = normals * band[..., None] * math.sqrt(length / 2)
+    parts = spectrum[..., 0] + disturbed[0], spectrum[..., 1] + disturbed[1]
+    return _window(parts, frequencies, start, samples)
+
+
+def disturb(shapes, snr, late, channel, gains, frequencies):
+    """Whitened transforms of glitches, added up by channel.
+
+    Args:
+        shapes: (glitches, n, 2), of SNR 1, as `moments.Moments` has them.
+        snr: (glitches,).
+        late: (glitches,), s by which each is moved.
+        channel: (glitches,), int: 3 times the window's place, plus the detector's.
+        gains: (batch, 3, n), whitening gain of each detector in each window.
+        frequencies: (n,), Hz, as for `respond`.
+
+    Returns:
+        Real and imaginary part, (batch, 3, n) each.
+    """
+    batch, detectors, bins = gains.shape
+    own = ops.take(ops.reshape(gains, (-1, bins)), channel, axis=0) * snr[:, None]
+    parts = _delayed(shapes[..., 0], shapes[..., 1], late, own, frequencies)
+    channels = batch * detectors
+    sums = (ops.segment_sum(part, channel, num_segments=channels) for part in parts)
+    return tuple(ops.reshape(part, gains.shape) for part in sums)
 
 
 def _length(frequencies):

@@ -10,6 +10,7 @@ from scipy.signal import welch
 from gwres.errors import InputError
 from gwres.layers.fitted import Fitted
 from gwres.strain import (
+    ASD_SHAPE,
     BAND,
     DETECTORS,
     SAMPLE_RATE,
@@ -64,6 +65,28 @@ def resampled(asd, frequencies):
         (n, m), in the units of `asd`.
     """
     return np.stack([np.interp(frequencies, FREQUENCIES, row) for row in asd])
+
+
+def refined(asd):
+    """ASDs that callers know, at the frequencies of whitening.
+
+    Args:
+        asd: (batch, 3, 513), strain/sqrt(Hz), every Hz from 0 to 512 Hz, above zero in
+            `BAND`.
+
+    Returns:
+        (batch, 3, 2049), in units of `SCALE`/sqrt(Hz), at `FREQUENCIES`; interpolated
+        in logarithms.
+    """
+    # What is not known, of a missing detector, is neither zero nor NaN here.
+    log = ops.log(ops.maximum(ops.cast(asd, "float32") / SCALE, 1e-12))
+    steps = (len(FREQUENCIES) - 1) // (ASD_SHAPE[1] - 1)
+    parts = np.arange(steps, dtype="float32") / steps
+    low, high = log[..., :-1, None], log[..., 1:, None]
+    between = low + (high - low) * parts
+    shape = (-1, len(DETECTORS), len(FREQUENCIES) - 1)
+    whole = ops.concatenate([ops.reshape(between, shape), log[..., -1:]], axis=-1)
+    return ops.exp(whole)
 
 
 def fingerprint(asd):
@@ -128,7 +151,7 @@ def whiten(strain, gains):
 
     Args:
         strain: (batch, 3, 4096), dimensionless strain.
-        gains: `gain` at `FREQUENCIES`, (3, 2049).
+        gains: `gain` at `FREQUENCIES`, (3, 2049), or one of each window.
 
     Returns:
         (batch, 2048, 3) at 1024 Hz, unit variance for noise, `fade` at the ends.
@@ -160,23 +183,30 @@ class Whiten(Fitted):
         # Whitening in half precision would lose the signal under the 10 Hz noise.
         super().__init__(**{"dtype": "float32", "autocast": False} | kwargs)
 
-    def build(self, shape):
+    def build(self, strain_shape, asd_shape=None):
         """Make the weight; strain of another shape is refused."""
         expected = (len(DETECTORS), SAMPLES)
-        if tuple(shape[1:]) != expected:
-            raise ValueError(f"expected strain of shape {expected}, received {shape}")
+        if tuple(strain_shape[1:]) != expected:
+            raise ValueError(
+                f"expected strain of shape {expected}, received {strain_shape}"
+            )
         self.unset(asd=(len(DETECTORS), len(FREQUENCIES)))
 
     def fit(self, asd):
         """Set the ASD, as `fit_asd` gives it."""
         self.set((None, len(DETECTORS), SAMPLES), asd=asd)
 
-    def call(self, strain):
-        """Strain (batch, 3, 4096) to whitened (batch, 2048, 3)."""
-        self.demand("PSD: call fit with noise windows")
-        band = gain(np.ones(len(FREQUENCIES)), FREQUENCIES)
-        return whiten(strain, band / ops.maximum(self.asd, 1e-12))
+    def call(self, strain, asd=None):
+        """Strain (batch, 3, 4096) to whitened (batch, 2048, 3).
 
-    def compute_output_shape(self, shape):
+        Args:
+            strain: dimensionless.
+            asd: that of each window, as `refined` takes it, in place of the fitted one.
+        """
+        self.demand("PSD: call fit with noise windows")
+        own = ops.maximum(self.asd, 1e-12) if asd is None else refined(asd)
+        return whiten(strain, gain(np.ones(len(FREQUENCIES)), FREQUENCIES) / own)
+
+    def compute_output_shape(self, strain_shape, asd_shape=None):
         """(batch, 2048, 3)."""
-        return shape[0], WHITENED_SAMPLES, len(DETECTORS)
+        return strain_shape[0], WHITENED_SAMPLES, len(DETECTORS)

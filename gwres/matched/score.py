@@ -13,7 +13,14 @@ from gwres.cores import cores
 from gwres.errors import InputError, among
 from gwres.layers.evidence import Evidence
 from gwres.layers.templates import Templates
-from gwres.layers.whiten import FREQUENCIES, RISE_HZ, fingerprint, gain, whiten
+from gwres.layers.whiten import (
+    FREQUENCIES,
+    RISE_HZ,
+    fingerprint,
+    gain,
+    refined,
+    whiten,
+)
 from gwres.matched import bayes, draws
 from gwres.matched.bank import (
     APPROXIMANT,
@@ -108,13 +115,18 @@ def score(windows, asd, population, statistic="marginal", seed=0):
     count = len(windows)
     rise = draws.RISE_HZ if statistic == "bayes" else RISE_HZ
     gains = gain(asd, FREQUENCIES, rise)
+    level = gain(np.ones(len(FREQUENCIES)), FREQUENCIES, rise)
+    known = getattr(windows, "asds", None)
     prepare = {"coherent": _coherent, "bayes": partial(_bayes, seed)}
     prepare = prepare.get(statistic, partial(_incoherent, statistic))
     scorer = prepare(population, asd)
 
     def chunk(start):
-        strain = np.asarray(windows[start : start + CHUNK])
-        white = ops.convert_to_numpy(whiten(strain, gains))
+        rows = slice(start, start + CHUNK)
+        strain, local = np.asarray(windows[rows]), known(rows) if known else None
+        # Templates stay whitened by the fitted ASD, as in the networks.
+        own = gains if local is None else level / refined(local)
+        white = ops.convert_to_numpy(whiten(strain, own))
         return list(scorer(white, strain.any(axis=-1)))
 
     starts = range(0, count, CHUNK)

@@ -9,7 +9,7 @@ from gwres.layers.spectrogram import Spectrogram
 from gwres.layers.templates import COARSE, Products, Templates
 from gwres.layers.whiten import Whiten
 from gwres.models.resnet import merged, odds, stem, trunk
-from gwres.strain import DETECTORS, SHAPE, WHITENED_SAMPLES
+from gwres.strain import ASD_SHAPE, DETECTORS, SHAPE, WHITENED_SAMPLES
 
 FEATURES = 64  # channels that the products of a time become
 # Mean and standard deviation in noise, of the evidence and of the highest SNR.
@@ -103,3 +103,20 @@ def classifier(network, asd):
     whitening.fit(asd)
     strain = keras.Input(SHAPE, name="strain", dtype="float32")
     return keras.Model(strain, network(whitening(strain)), name=network.name)
+
+
+def informed(model):
+    """The same classifier for callers who know the ASD of each window.
+
+    Args:
+        model: as `classifier` makes it; the weights are shared.
+
+    Returns:
+        keras.Model of [strain (batch, 3, 4096), ASD (batch, 3, 513) as
+        `whiten.refined` takes it] to logit (batch, 1).
+    """
+    strain = keras.Input(SHAPE, name="strain", dtype="float32")
+    asd = keras.Input(ASD_SHAPE, name="asd", dtype="float32")
+    whitening, network = model.get_layer("whiten"), model.layers[-1]
+    logit = network(whitening(strain, asd=asd))
+    return keras.Model([strain, asd], logit, name=model.name)

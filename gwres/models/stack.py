@@ -72,7 +72,8 @@ def joined(classifiers):
         classifiers: keras.Models as `classifier.classifier` makes them.
 
     Returns:
-        Function of strain (batch, 3, 4096) to logits (batch, members).
+        Function of strain (batch, 3, 4096), and of each window's ASD where it is
+        known, to logits (batch, members); see `classifier.informed`.
     """
     parts, chains = [], []
     for model in classifiers:
@@ -81,10 +82,12 @@ def joined(classifiers):
             before = _place(parts, part, before)
         chains.append((before, trunk))
 
-    def logits(strain):
+    def logits(strain, asd=None):
         outputs = []
         for part, before in parts:
-            outputs.append(part(strain if before is None else outputs[before]))
+            # Only whitening has nothing before it.
+            made = part(strain, asd=asd) if before is None else part(outputs[before])
+            outputs.append(made)
         members = [trunk(outputs[last], training=False) for last, trunk in chains]
         return ops.concatenate(members, axis=1)
 

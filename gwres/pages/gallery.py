@@ -48,8 +48,9 @@ def viewer(windows, asd):
     def view(name):
         if name not in places:
             raise InputError(f"expected an id of {windows.name}; received {name}")
-        raw = windows[places[name] : places[name] + 1]
-        return next(pack.whitened([raw], asd))[0].astype(np.float32)
+        row = slice(places[name], places[name] + 1)
+        chunk = windows[row], windows.asds(row)
+        return next(pack.whitened([chunk], asd))[0].astype(np.float32)
 
     return view
 
@@ -67,8 +68,10 @@ def loudest(corpus):
         signals = windows.table[windows.table["label"] == 1]
         if len(signals):
             place = int(signals["network_snr"].fillna(0).idxmax())
-            raw = windows.read(place, place + 1)
-            white = next(pack.whitened([raw], corpus.asd))[0].astype(float)
+            row = slice(place, place + 1)
+            raw = windows[row]
+            chunk = raw, windows.asds(row)
+            white = next(pack.whitened([chunk], corpus.asd))[0].astype(float)
             return raw[0], white, f"Window {windows.table['id'][place]}, a signal"
     return None
 

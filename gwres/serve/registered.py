@@ -42,6 +42,7 @@ def score(uri, windows):
         InputError: see `load`, or what `Scorer.rows` refuses.
     """
     scorer = load(uri)
-    parts = ((len(part), scorer(part)["logit"]) for part in windows.chunks(BATCH))
+    chunks = windows.chunks(BATCH)
+    parts = ((len(chunk[0]), scorer(*chunk)["logit"]) for chunk in chunks)
     logits = list(progress(parts, len(windows), uri))
     return windows.table.assign(logit=np.concatenate(logits))

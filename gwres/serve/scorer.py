@@ -10,7 +10,7 @@ import tensorflow as tf
 import gwres.models.classifier  # noqa: F401  registers the layers with Keras
 from gwres.errors import InputError
 from gwres.models.stack import SINGLE, Stack, joined
-from gwres.strain import DETECTORS, SHAPE, check_all
+from gwres.strain import ASD_SHAPE, DETECTORS, SHAPE, check_all, check_asds
 
 BATCH = 64  # windows at a time, however many come, so that memory stays as it is
 
@@ -32,37 +32,48 @@ class Scorer:
         members = [keras.models.load_model(files[name]) for name in names]
         # One graph for batches of any size, traced now and not at the first request.
         shape = tf.TensorSpec((None, *SHAPE), tf.float32)
-        self.members = tf.function(joined(members), input_signature=[shape])
+        members = joined(members)
+        self.members = tf.function(members, input_signature=[shape])
         self.members(np.zeros((1, *SHAPE), np.float32))
+        # Traced when the first caller knows an ASD, for few do.
+        asds = tf.TensorSpec((None, *ASD_SHAPE), tf.float32)
+        self.informed = tf.function(members, input_signature=[shape, asds])
         # Callers take turns: each uses all cores, and memory does not grow with them.
         self.turn = threading.Lock()
 
-    def __call__(self, windows):
+    def __call__(self, windows, asds=None):
         """Score windows: `rows` as a DataFrame."""
-        return pd.DataFrame(self.rows(np.asarray(windows)))
+        return pd.DataFrame(self.rows(np.asarray(windows), asds))
 
-    def rows(self, windows):
+    def rows(self, windows, asds=None):
         """Score windows, as a list of dicts, which a server need only write.
 
         Args:
             windows: strain (n, 3, 4096), dimensionless; a missing detector is a row of
                 zeros.
+            asds: one-sided ASD of each window's noise, (n, 3, 513), strain/sqrt(Hz),
+                every Hz from 0 to 512 Hz; None for the one that the networks hold.
 
         Returns:
             list of n dicts: logit, probability from 0 to 1, and the detectors that
             were not missing, such as "H1 L1 V1".
 
         Raises:
-            InputError: not strain, see `strain.check`; or no finite logit.
+            InputError: not strain, see `strain.check`; no ASDs of these windows, see
+                `strain.check_asds`; or no finite logit.
         """
         if windows.ndim != 3 or windows.shape[1:] != SHAPE or not len(windows):
             raise InputError(f"expected strain (n, 3, 4096), received {windows.shape}")
         present = check_all(windows) > 0
-        parts = [windows[i : i + BATCH] for i in range(0, len(windows), BATCH)]
+        if asds is not None:
+            check_asds(asds, present)
+        given = [array for array in (windows, asds) if array is not None]
+        given = [np.asarray(array, dtype=np.float32) for array in given]
+        score = self.members if asds is None else self.informed
         with self.turn:
             each = [
-                self.members(part.astype(np.float32, copy=False)).numpy()
-                for part in parts
+                score(*(array[start : start + BATCH] for array in given)).numpy()
+                for start in range(0, len(windows), BATCH)
             ]
         logit = self.stack(np.concatenate(each))
         broken = np.flatnonzero(~np.isfinite(logit))

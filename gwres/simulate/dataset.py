@@ -9,16 +9,20 @@ import numpy as np
 import pandas as pd
 
 from gwres import cache
+from gwres.cores import workers
 from gwres.errors import InputError
 from gwres.progress import progress
 from gwres.simulate import waveforms
 from gwres.simulate.detectors import delays, patterns
-from gwres.simulate.noise import inner, noise
+from gwres.simulate.noise import GAUSSIAN, Noise, inner, states
 from gwres.simulate.population import PARAMETERS, Population
 from gwres.strain import BAND, DETECTORS, SAMPLE_RATE, SAMPLES, SHAPE
 
 CHUNK = 250  # windows per job of a worker
 SNRS = tuple(f"snr_{detector}" for detector in DETECTORS)
+# Kind and SNR of the loudest glitch in each detector, "" and 0 without.
+GLITCHES = tuple(f"glitch_{detector}" for detector in DETECTORS)
+GLITCH_SNRS = tuple(f"glitch_snr_{detector}" for detector in DETECTORS)
 COLUMNS = ("id", "split", "target", *PARAMETERS, *SNRS, "network_snr")
 
 
@@ -30,11 +34,18 @@ class Source:
         population: the `Population` of the signals, which half of the windows have.
         seed: seed of the random draws.
         split: name such as "train" or "holdout"; each split has its own stream.
+        noise: the `Noise` they are recorded in.
     """
 
     population: Population
     seed: int
     split: str
+    noise: Noise = GAUSSIAN
+
+    @property
+    def columns(self):
+        """Names of the table's columns."""
+        return (*COLUMNS, *GLITCHES, *GLITCH_SNRS) if self.noise.real else COLUMNS
 
     def id(self, index):
         """Ten hexadecimal digits, like the ids of G2Net, and no two alike.
@@ -50,51 +61,72 @@ class Source:
         """Windows `start` to `stop` of the stream.
 
         Returns:
-            (float64 strain of shape (n, 3, 4096), DataFrame with `COLUMNS`).
+            (float64 strain of shape (n, 3, 4096), DataFrame with `columns`).
         """
-        strain, rows = [], []
+        return self.recorded(start, stop)[:2]
+
+    def recorded(self, start, stop):
+        """As `windows`, and what is known of the spectra at the time.
+
+        Returns:
+            (strain, table, float32 ASDs (n, 3, 513) as `noise.Recorded` has them; None
+            where the noise has one spectrum).
+        """
+        known = states(self.seed) if self.noise.real else None
+        strain, rows, estimates = [], [], []
         for index in range(start, stop):
             stream = hashlib.sha256(f"{self.split}/{index}".encode()).digest()
             rng = np.random.default_rng([self.seed, *stream])
-            window = noise(rng, 1)[0]
+            quiet = self.noise.window(rng, known, self.population.merger_s)
+            window = quiet.strain
             row = {"id": self.id(index), "split": self.split}
+            for detector, kind, loudness in zip(DETECTORS, GLITCHES, GLITCH_SNRS):
+                row[kind], row[loudness] = quiet.loudest(detector)
             row["target"] = int(rng.integers(2))
             if row["target"]:
-                injection, truth = signal(self.population, rng)
+                injection, truth = signal(self.population, rng, quiet.asds)
                 window += injection
                 row |= truth
             strain.append(window)
             rows.append(row)
-        return np.stack(strain), pd.DataFrame(rows, columns=COLUMNS)
+            estimates.append(quiet.estimate)
+        table = pd.DataFrame(rows, columns=self.columns)
+        return np.stack(strain), table, np.stack(estimates) if known else None
 
 
 def _number(text):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:5], "big")
 
 
-def signal(population, rng):
+def signal(population, rng, asds=None):
     """One signal as the three detectors record it.
+
+    Args:
+        population: a `Population`.
+        rng: numpy Generator.
+        asds: those of the noise, at `noise.HERTZ`; None for G2Net's.
 
     Returns:
         (float64 strain of shape (3, 4096), dict of `PARAMETERS` and the optimal SNRs,
         of the whole signal from 20 Hz up, not only of the part in the window).
     """
     truth, polarisations = waveforms.draw(population, rng, SAMPLE_RATE / 2)
-    power = waveforms.power(polarisations)
+    power = waveforms.power(polarisations, asds)
     extrinsic = waveforms.place(population, power[None], rng)
     truth |= {name: float(values[0]) for name, values in extrinsic.items()}
-    strain, snrs = record(truth, polarisations)
+    strain, snrs = record(truth, polarisations, asds)
     truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
     return strain, truth
 
 
-def record(truth, both):
+def record(truth, both, asds=None):
     """Strain and SNRs of a binary in the three detectors.
 
     Args:
         truth: dict of `EXTRINSIC` names to floats.
         both: plus and cross up to half of `SAMPLE_RATE`, from
             `waveforms.polarisations`.
+        asds: as for `signal`.
 
     Returns:
         (float64 strain of shape (3, 4096), optimal SNRs (3,)).
@@ -106,12 +138,12 @@ def record(truth, both):
     frequencies = np.arange(both.shape[1]) * waveforms.STEP_HZ
     shifted = response * np.exp(-2j * np.pi * frequencies * arrival[:, None])
     strain = np.fft.irfft(shifted)[:, :SAMPLES] * SAMPLE_RATE
-    return strain, np.sqrt(inner(response, response, frequencies))
+    return strain, np.sqrt(inner(response, response, frequencies, asds))
 
 
-def _windows(job):
+def _recorded(job):
     source, start, stop = job
-    return source.windows(start, stop)
+    return source.recorded(start, stop)
 
 
 def _jobs(source, count):
@@ -123,19 +155,26 @@ def cached_windows(source, count):
 
     Returns:
         Path of a folder with `strain.npy`, float32 (count, 3, 4096), and
-        `truth.parquet` with `COLUMNS`.
+        `truth.parquet` with the source's `columns`; where the noise is `real`, also
+        `asd.npy`, float32 (count, 3, 513), what is known of the spectra.
     """
+    if source.noise.real:
+        states(source.seed)  # once, before the workers ask for them
 
     def make(folder):
         jobs = _jobs(source, count)
         sizes = (stop - start for _, start, stop in jobs)
-        finished = zip(sizes, waveforms.workers(jobs, _windows))
-        tables = []
+        finished = zip(sizes, workers(jobs, _recorded))
+        tables, estimates = [], []
         with open(folder / "strain.npy", "wb") as file:
             cache.begin_array(file, "<f4", (count, *SHAPE))
-            for strain, table in progress(finished, count, f"{source.split} set"):
+            for chunk in progress(finished, count, f"{source.split} set"):
+                strain, table, estimate = chunk
                 file.write(strain.astype("<f4").tobytes())
                 tables.append(table)
+                estimates.append(estimate)
+        if source.noise.real:
+            np.save(folder / "asd.npy", np.concatenate(estimates))
         pd.concat(tables).to_parquet(folder / "truth.parquet", index=False)
 
     return cache.folder("windows", describe(source, count), make)
@@ -143,7 +182,9 @@ def cached_windows(source, count):
 
 def describe(source, count):
     """All that a set of windows depends on, as the key of its cache."""
-    return {**asdict(source), "count": count, "low_hz": BAND[0], "layout": 2}
+    made_from = {**asdict(source), "count": count, "low_hz": BAND[0], "layout": 2}
+    del made_from["noise"]
+    return made_from | source.noise.described()
 
 
 def _write(job):
@@ -206,7 +247,7 @@ def write(folder, population, train, test, seed):
     jobs = [(folder, *job) for source, count in sources for job in _jobs(source, count)]
     missing = [job for job in jobs if not _part(*job[:3]).is_file()]
     sizes = [stop - start for *_, start, stop in missing]
-    finished = zip(sizes, waveforms.workers(missing, _write))
+    finished = zip(sizes, workers(missing, _write))
     for _ in progress(finished, sum(sizes), "simulate"):
         pass
     _tables(folder, [pd.read_parquet(_part(*job[:3])) for job in jobs])

@@ -1,22 +1,21 @@
 """Polarisations of binary black holes, and the bank that training draws from."""
 
 import logging
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from bilby.gw.conversion import chirp_mass_and_mass_ratio_to_component_masses
 from bilby.gw.source import lal_binary_black_hole
 
-from gwres import cache
-from gwres.cores import cores
+from gwres import cache as caches
+from gwres.cores import workers
 from gwres.progress import progress
 from gwres.simulate.detectors import patterns
-from gwres.simulate.noise import inner
+from gwres.simulate.noise import GAUSSIAN, HERTZ, inner, measured
 from gwres.simulate.population import INTRINSIC, PLACE
-from gwres.strain import BAND, WHITENED_RATE
+from gwres.strain import BAND, DETECTORS, WHITENED_RATE
 
 STEP_HZ = 1 / 8  # signals from 20 Hz up last up to 6 s: coarser steps wrap them
 REFERENCE_MPC = 1000.0
@@ -26,6 +25,8 @@ REFERENCE_MPC = 1000.0
 BANK_SAMPLES = 3 * WHITENED_RATE
 BANK_MERGER_S = 2.375
 BANK_TAPER_S = 0.25
+# First sample of a window in it; there most mergers need little shift.
+BANK_START = int(0.75 * WHITENED_RATE)
 CHUNK = 256
 ATTEMPTS = 10
 
@@ -110,19 +111,21 @@ REFERENCE_STRAIN = 1e-21
 
 
 def _chunk(job):
-    population, seed, number, count = job
+    population, seed, number, count, real = job
     rng = np.random.default_rng([seed, number])
     binaries = [draw(population, rng, BAND[1]) for _ in range(count)]
     spectra = np.stack([_segment(waveform) for _, waveform in binaries])
-    powers = np.stack([power(waveform) for _, waveform in binaries])
-    return spectra, powers, [parameters for parameters, _ in binaries]
+    of = powers if real else power
+    heard = np.stack([of(waveform) for _, waveform in binaries])
+    return spectra, heard, [parameters for parameters, _ in binaries]
 
 
-def power(both):
+def power(both, asds=None):
     """What a binary's squared optimal SNR in each detector is made of.
 
     Args:
         both: plus and cross, from `polarisations`.
+        asds: those of the noise, as for `noise.inner`; None for G2Net's.
 
     Returns:
         float64 (3, 3), detector by (plus, cross, overlap), at `REFERENCE_MPC`.
@@ -130,8 +133,30 @@ def power(both):
     frequencies = np.arange(both.shape[1]) * STEP_HZ
     plus, cross = both[:, None]
     pairs = (plus, plus), (cross, cross), (plus, cross)
-    products = [inner(one, other, frequencies) for one, other in pairs]
+    products = [inner(one, other, frequencies, asds) for one, other in pairs]
     return np.stack(products, axis=-1)
+
+
+@cache
+def _curves(bins):
+    """4 df / S of all measured curves, one detector's after the other, (curves, n)."""
+    frequencies = np.arange(bins) * STEP_HZ
+    band = (frequencies >= BAND[0]) & (frequencies < frequencies[-1])
+    rows = np.concatenate([measured(detector) for detector in DETECTORS])
+    asds = [np.interp(frequencies[band], HERTZ, row) for row in rows]
+    return band, 4 * STEP_HZ / np.stack(asds) ** 2
+
+
+def powers(both):
+    """As `power`, for each of the measured curves of `noise.measured`.
+
+    Returns:
+        float64 (curves, 3), those of H1 first, then of L1 and V1.
+    """
+    band, weights = _curves(both.shape[1])
+    plus, cross = both[:, band]
+    products = np.abs(plus) ** 2, np.abs(cross) ** 2, (plus * cross.conj()).real
+    return weights @ np.stack(products).T
 
 
 def reach(powers, patterns):
@@ -169,52 +194,48 @@ def place(population, powers, rng):
     }
 
 
-def workers(jobs, function):
-    """Yield `function` of each job, in order, computed by one process per core.
-
-    They are spawned, not forked: a fork of a process with TensorFlow's threads hangs.
-    """
-    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, jobs)
-
-
-def bank(population, count, seed):
+def bank(population, count, seed, noise=GAUSSIAN):
     """The folder of a bank of waveforms, made once per description and cached.
 
     Args:
         population: a `Population`.
         count: number of waveforms.
         seed: seed of the random draws.
+        noise: the `Noise` that the waveforms will be heard in.
 
     Returns:
         Path of a folder with `spectra.npy`, complex64 (count, 2, bins) at
         `bank_frequencies()` in DFT units of `REFERENCE_STRAIN` at `REFERENCE_MPC`,
-        `power.npy`, the `power` of each, and `parameters.parquet`, a row per waveform.
+        `power.npy`, the `power` of each, or its `powers` where the noise is `real`,
+        and `parameters.parquet`, a row per waveform.
     """
 
     def make(folder):
         chunks = range(-(-count // CHUNK))
         sizes = [min(CHUNK, count - number * CHUNK) for number in chunks]
-        jobs = [(population, seed, n, size) for n, size in zip(chunks, sizes)]
-        rows, powers = [], []
+        jobs = [
+            (population, seed, n, size, noise.real) for n, size in zip(chunks, sizes)
+        ]
+        rows, heard = [], []
         with open(folder / "spectra.npy", "wb") as file:
             shape = (count, 2, len(bank_frequencies()))
-            cache.begin_array(file, np.complex64, shape)
+            caches.begin_array(file, np.complex64, shape)
             finished = zip(sizes, workers(jobs, _chunk))
             for chunk in progress(finished, count, "bank", "waveform"):
                 spectra, power, parameters = chunk
                 file.write(spectra.tobytes())
-                powers.append(power)
+                heard.append(power)
                 rows += parameters
-        np.save(folder / "power.npy", np.concatenate(powers).astype(np.float32))
+        np.save(folder / "power.npy", np.concatenate(heard).astype(np.float32))
         pd.DataFrame(rows).to_parquet(folder / "parameters.parquet")
 
-    return cache.folder("bank", describe(population, count, seed), make)
+    return caches.folder("bank", describe(population, count, seed, noise), make)
 
 
-def describe(population, count, seed):
+def describe(population, count, seed, noise=GAUSSIAN):
     """All that a bank depends on, as the key of its cache."""
-    return {
+    curves = {"curves": "o3"} if noise.real else {}
+    return curves | {
         "population": asdict(population),
         "count": count,
         "seed": seed,

@@ -10,7 +10,7 @@ import pandas as pd
 from gwres.data.settings import SIMULATED, Data
 from gwres.errors import InputError
 from gwres.tracking import tags as names
-from gwres.training.recipe import parse
+from gwres.training.recipe import kind, parse
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Member:
     def kind(self):
         """Depth and front end, whose best run a promotion takes: resnet34-waveform."""
         depth, frontend = (self.run.tags[tag] for tag in (names.DEPTH, names.FRONTEND))
-        return f"resnet{depth}-{frontend}"
+        return kind(depth, frontend, self.data.noise)
 
     @property
     def name(self):
@@ -104,8 +104,13 @@ class Member:
     def data(self):
         """The `Data` that it was trained and judged on."""
         kinds = {one.name: one.type for one in fields(Data)}
-        logged = {name: self.run.params[f"data.{name}"] for name in kinds}
-        return Data(**{name: parse(name, kinds[name], logged[name]) for name in kinds})
+        # Runs of before a setting came have what it is by itself.
+        logged = {
+            name: self.run.params[f"data.{name}"]
+            for name in kinds
+            if f"data.{name}" in self.run.params
+        }
+        return Data(**{name: parse(name, kinds[name], logged[name]) for name in logged})
 
 
 def present():

@@ -27,11 +27,12 @@ PREDICT_BATCH = 250
 
 
 def predict(model, chunks):
-    """Logits (n,) of windows that come a chunk at a time."""
+    """Logits (n,) of a model's inputs, arrays or lists of them, a chunk at a time."""
     logits = [
-        model.predict_on_batch(chunk.astype(np.float32))[:, 0].astype(float)
+        model.predict_on_batch(keras.tree.map_structure(np.float32, chunk))
         for chunk in chunks
     ]
+    logits = [chunk[:, 0].astype(float) for chunk in logits]
     return np.concatenate([np.zeros(0), *logits])
 
 

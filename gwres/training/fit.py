@@ -11,7 +11,7 @@ import pandas as pd
 from gwres.data.settings import eased
 from gwres.errors import InputError
 from gwres.models import pretrained
-from gwres.models.classifier import classifier, network
+from gwres.models.classifier import classifier, informed, network
 from gwres.progress import progress
 from gwres.tracking.tags import VAL_AREA
 from gwres.training.epochs import PREDICT_BATCH, Epochs, predict
@@ -218,6 +218,8 @@ def _finished(recipe, corpus, path):
 def score(model, windows):
     """Logits of raw strain, by the model's own whitening.
 
+    What is known of the moment takes the place of the fitted ASD.
+
     Args:
         model: a classifier.
         windows: a `corpus.Windows`.
@@ -225,6 +227,9 @@ def score(model, windows):
     Returns:
         DataFrame: the windows' table with a column logit.
     """
-    made = ((len(chunk), chunk) for chunk in windows.chunks(PREDICT_BATCH))
+    if windows.known:
+        model = informed(model)
+    made = ((len(chunk[0]), chunk) for chunk in windows.chunks(PREDICT_BATCH))
     chunks = progress(made, len(windows), f"score {windows.name}")
-    return windows.table.assign(logit=predict(model, chunks))
+    inputs = (list(chunk) if windows.known else chunk[0] for chunk in chunks)
+    return windows.table.assign(logit=predict(model, inputs))

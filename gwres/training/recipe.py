@@ -5,7 +5,7 @@ import shlex
 from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 
-from gwres.data.settings import SIMULATED, Data, Live
+from gwres.data.settings import GAUSSIAN, SIMULATED, Data, Live, suffix
 from gwres.errors import InputError, among, within
 from gwres.models.classifier import FRONTENDS, WIDTHS
 from gwres.models.resnet import DEPTHS, ResNet
@@ -19,6 +19,11 @@ RATE = 4e-3  # learning rate of weights that begin at random
 PRETRAINED = "pretrained"
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 AUTO, LABELS, EVIDENCE = TEACHERS = "auto", "labels", "evidence"
+
+
+def kind(depth, frontend, noise):
+    """Depth and front end, and the noise where it is not Gaussian, as names have it."""
+    return f"resnet{depth}-{frontend}{suffix(noise)}"
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Fit:
         seed: of the weights and of all random draws.
         teacher: what a network learns from: the "labels"; the "evidence" in place of
             them, see `teacher`; or "auto", the evidence where the data are simulated
-            and the front end does not begin with it.
+            in Gaussian noise and the front end does not begin with it.
         init: where to take first weights from: "pretrained", which are shipped; a run
             id; or the path of a `.keras` file of the same network. "" starts afresh.
     """
@@ -98,11 +103,16 @@ class Recipe:
             raise InputError(
                 f"teacher must be labels where these are permuted; received {EVIDENCE}"
             )
+        if self.data.noise != GAUSSIAN:
+            raise InputError(
+                f"teacher must be labels with noise={self.data.noise}, whose glitches "
+                f"the evidence takes for signals; received {EVIDENCE}"
+            )
 
     @property
     def name(self):
-        """What the run is called: resnet34-waveform."""
-        return f"resnet{self.model.depth}-{self.frontend}"
+        """What the run is called: resnet34-waveform, resnet34-waveform-detector."""
+        return kind(self.model.depth, self.frontend, self.data.noise)
 
     def sized(self):
         """The same recipe with width, loudness, rate and teacher.
@@ -120,8 +130,9 @@ class Recipe:
         rate = self.fit.learning_rate or (RATE / 10 if self.fit.init else RATE)
         teacher = self.fit.teacher
         if teacher == AUTO:
-            known = self.frontend == "templates" or live.permute or not simulated
-            teacher = LABELS if known else EVIDENCE
+            taught = simulated and self.data.noise == GAUSSIAN and not live.permute
+            taught = taught and self.frontend != "templates"
+            teacher = EVIDENCE if taught else LABELS
         return replace(
             self,
             model=replace(self.model, width=width),

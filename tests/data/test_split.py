@@ -23,3 +23,8 @@ def test_hash_ignores_order_and_sees_every_change():
     moved = table.assign(split=["train", "stack", "stack"])
     assert split_hash(table) != split_hash(moved)
     assert split_hash(table) != split_hash(table[:2])
+
+
+def test_hash_sees_what_the_ids_do_not_say():
+    table = pd.DataFrame({"id": ["a", "b"], "split": ["train", "gate"]})
+    assert split_hash(table, "g2net gaussian") != split_hash(table, "g2net detector")

@@ -8,7 +8,15 @@ from scipy.signal.windows import tukey
 
 from gwres.errors import InputError
 from gwres.layers import whiten as module
-from gwres.layers.whiten import FREQUENCIES, Whiten, fade, fit_asd, gain, whiten
+from gwres.layers.whiten import (
+    FREQUENCIES,
+    Whiten,
+    fade,
+    fit_asd,
+    gain,
+    refined,
+    whiten,
+)
 from gwres.strain import DETECTORS, SCALE
 from tests.binaries import HEAVY, LIGHT, record
 from tests.conftest import UNSEEN
@@ -242,3 +250,36 @@ def test_half_precision_elsewhere_leaves_whitening_alone(layer, windows, fitted)
         keras.config.set_dtype_policy(policy)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, expected)
+
+
+def at_each_hz(asd):
+    """An ASD at `FREQUENCIES` as a caller would give it, (1, 3, 513)."""
+    return asd[None, :, ::4] * SCALE
+
+
+def test_a_given_asd_takes_the_place_of_the_fitted_one(layer, windows, fitted):
+    """The fitted ASD, given, whitens as it does by itself; twice it gives half."""
+    own = np.asarray(layer(windows[:3].astype(np.float32)))
+    for factor in (1, 2):
+        known = np.repeat(factor * at_each_hz(fitted), 3, axis=0)
+        given = np.asarray(layer(windows[:3].astype(np.float32), asd=known))
+        # Between two Hz it is interpolated, over which the fit knows no more.
+        close(factor * given, own, rtol=0.01)
+    known[1] *= 3
+    mixed = np.asarray(layer(windows[:3].astype(np.float32), asd=known))
+    close(mixed[[0, 2]], given[[0, 2]], rtol=1e-5)
+    close(3 * mixed[1], given[1], rtol=1e-4)
+
+
+def test_an_asd_is_interpolated_in_logarithms():
+    known = np.exp(np.linspace(0, 5, 513))[None, None].repeat(3, axis=1) * SCALE
+    found = np.asarray(refined(known))
+    assert found.shape == (1, 3, 2049)
+    close(found[0, 0], np.exp(np.linspace(0, 5, 2049)), rtol=1e-4)
+
+
+def test_a_missing_detector_needs_no_asd(layer, windows, fitted):
+    strain, known = windows[:1].astype(np.float32), at_each_hz(fitted)
+    strain[0, 1], known[0, 1] = 0, 0
+    white = np.asarray(layer(strain, asd=known))
+    assert np.isfinite(white).all() and not white[0, :, 1].any()

@@ -6,7 +6,7 @@ import pytest
 
 from gwres.errors import InputError
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
-from gwres.models.classifier import FRONTENDS, classifier, network
+from gwres.models.classifier import FRONTENDS, classifier, informed, network
 from gwres.models.resnet import ResNet
 from tests.binaries import HEAVY, record
 from tests.contract import awake, close, fresh
@@ -126,3 +126,23 @@ def test_no_lambda_layers():
     for frontend in FRONTENDS:
         for layer in network(ResNet(16, width=4), frontend).layers:
             assert not isinstance(layer, keras.layers.Lambda)
+
+
+def test_who_knows_the_asd_may_give_it(model, inner, windows, fitted):
+    """Over the same weights, for each window its own."""
+    known = np.stack([fitted, 1.5 * fitted])[..., ::4] * 1e-21
+    found = np.asarray(informed(model)([windows[:2].astype(np.float32), known]))
+    by_hand = [
+        inner(whiten(windows[i : i + 1], gain(factor * fitted, FREQUENCIES)))
+        for i, factor in enumerate((1.0, 1.5))
+    ]
+    close(found, np.concatenate(by_hand), rtol=0.02)
+    assert abs(found[1] - logits(model, windows[1:2])) > 1e-3
+
+
+def test_a_saved_model_takes_an_asd_too(model, windows, fitted, tmp_path):
+    model.save(tmp_path / "model.keras")
+    again = informed(keras.models.load_model(tmp_path / "model.keras"))
+    known = np.repeat(fitted[None, :, ::4], 2, axis=0) * 1e-21
+    inputs = [windows[:2].astype(np.float32), known]
+    close(np.asarray(again(inputs)), np.asarray(informed(model)(inputs)), rtol=1e-5)

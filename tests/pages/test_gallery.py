@@ -94,7 +94,7 @@ def test_viewer_finds_windows_by_id(windows, fitted):
     table = pd.DataFrame({"id": ["a", "b", "c"]})
     held = Windows("holdout", table, lambda start, stop: windows[start:stop], "key")
     view = gallery.viewer(held, fitted)
-    expected = next(whitened([windows[2:3]], fitted))[0]
+    expected = next(whitened([(windows[2:3], None)], fitted))[0]
     np.testing.assert_array_equal(view("c"), expected)
     assert np.abs(view("a") - expected).max() > 1
     with pytest.raises(InputError, match="expected an id of holdout; received d"):

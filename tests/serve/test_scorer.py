@@ -120,3 +120,40 @@ print(strange & new, "gwres.tracking" in sys.modules)
 def test_a_served_model_needs_no_more_than_it_pins():
     """`log.SERVED` lists the network's needs, not those of simulation and pages."""
     assert fresh(NEEDED).stdout.split() == ["set()", "False"]
+
+
+def test_an_asd_that_is_known_is_used(files, strain):
+    """As the networks do with it, a window at a time or many."""
+    known = np.full((70, 3, 513), 1e-21)
+    plain = Scorer(files)(strain)
+    # The files' networks hold an ASD of one in units of 1e-21.
+    np.testing.assert_allclose(
+        Scorer(files)(strain, known)["logit"], plain["logit"], atol=1e-4
+    )
+    known[1] *= 2
+    other = Scorer(files)(strain, known)["logit"]
+    assert abs(other[1] - plain["logit"][1]) > 1e-3
+    np.testing.assert_allclose(other[2:], plain["logit"][2:], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda asds: asds[:1], "expected ASDs \\(2, 3, 513\\), received \\(1, 3, 513"),
+        (lambda asds: asds * 0, "window 0: expected an ASD of H1 above 0"),
+        (lambda asds: asds * 1e21, "window 0: expected an ASD of H1"),
+        (lambda asds: asds + np.nan, "received nan"),
+    ],
+)
+def test_what_is_no_asd_is_refused(files, strain, change, message):
+    known = np.full((2, 3, 513), 1e-21)
+    with pytest.raises(InputError, match=message):
+        Scorer(files)(strain[:2], change(known))
+
+
+def test_of_a_missing_detector_no_asd_is_asked(files, strain):
+    missing, known = strain[:1].copy(), np.full((1, 3, 513), 1e-21)
+    missing[0, 1], known[0, 1] = 0, np.nan
+    answer = Scorer(files)(missing, known)
+    assert np.isfinite(answer["logit"]).all()
+    assert answer["detectors"].tolist() == ["H1 V1"]

@@ -12,6 +12,7 @@ import pytest
 from gwres import cache
 from gwres.errors import InputError
 from gwres.simulate import dataset, waveforms
+from gwres.simulate import noise as noises
 from gwres.simulate.dataset import COLUMNS, SNRS, Source
 from gwres.simulate.noise import noise
 from gwres.simulate.population import PARAMETERS, population
@@ -106,8 +107,8 @@ def test_a_window_is_its_noise_and_its_signal():
 
 def test_half_the_windows_hold_a_signal(monkeypatch):
     nothing = np.zeros((3, 4096)), {}
-    monkeypatch.setattr(dataset, "signal", lambda population, rng: nothing)
-    monkeypatch.setattr(dataset, "noise", lambda rng, count: np.zeros((1, 3, 4096)))
+    monkeypatch.setattr(dataset, "signal", lambda population, rng, asds: nothing)
+    monkeypatch.setattr(noises, "noise", lambda rng, count: np.zeros((1, 3, 4096)))
     targets = Source(G2NET, 3, "train").windows(0, 2000)[1]["target"]
     assert targets.mean() == pytest.approx(0.5, abs=0.04)
 

@@ -47,6 +47,7 @@ def test_loudness_suits_the_front_end(settings, loud):
         ({"frontend": "waveform"}, "evidence"),
         ({"frontend": "spectrogram"}, "evidence"),
         ({"frontend": "waveform", "init": "pretrained"}, "evidence"),
+        ({"frontend": "waveform", "noise": "detector"}, "labels"),
         ({"frontend": "waveform", "teacher": "labels"}, "labels"),
         ({"frontend": "waveform", "source": "/somewhere"}, "labels"),
         (
@@ -93,6 +94,12 @@ def test_the_rate_suits_the_first_weights():
             {"frontend": "waveform", "teacher": "evidence", "permute": "true"},
             "teacher must be labels where these are permuted",
         ),
+        (
+            {"frontend": "waveform", "teacher": "evidence", "noise": "detector"},
+            "teacher must be labels with noise=detector",
+        ),
+        ({"noise": "pink"}, "noise must be one of gaussian, detector; received pink"),
+        ({"glitches": "1.5"}, "glitches must be from"),
         ({"strict": "maybe"}, "strict must be true or false; received maybe"),
         ({"colour": "red"}, "settings are .*; received colour"),
         ({"fit.depth": "34"}, "received fit.depth"),
