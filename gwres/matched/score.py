@@ -14,7 +14,7 @@ from gwres.errors import InputError, among
 from gwres.layers.evidence import Evidence
 from gwres.layers.templates import Templates
 from gwres.layers.whiten import FREQUENCIES, RISE_HZ, fingerprint, gain, whiten
-from gwres.matched import bayes, draws
+from gwres.matched import bayes, draws, reweighted
 from gwres.matched.bank import (
     APPROXIMANT,
     SEED,
@@ -24,16 +24,17 @@ from gwres.matched.bank import (
     templates,
 )
 from gwres.matched.design import LAYOUT, filters
-from gwres.matched.incoherent import RATE, STATISTICS
+from gwres.matched.incoherent import RATE, STATISTICS, marginal
 from gwres.progress import progress
 from gwres.strain import DETECTORS, SHAPE
 
 CHUNK = 32  # windows at a time
 
 
-# `coherent` uses the phase between H1 and L1, as the front end `templates` does before
-# training; `bayes` uses all phases and averages over the population: it is optimal.
-NAMES = (*STATISTICS, "coherent", "bayes")
+# `reweighted` is `marginal` that doubts glitches. `coherent` uses the phase between H1
+# and L1, as the front end `templates` does before training; `bayes` uses all phases and
+# averages over the population: in Gaussian noise it is optimal.
+NAMES = (*STATISTICS, "reweighted", "coherent", "bayes")
 
 
 def _incoherent(statistic, population, asd):
@@ -47,6 +48,20 @@ def _incoherent(statistic, population, asd):
         for window, detectors in zip(white, present):
             blocks = [z.real**2 + z.imag**2 for z in snr_series(window, bank)]
             yield STATISTICS[statistic](np.hstack(blocks), bank.spread * detectors)
+
+    return scorer
+
+
+def _reweighted(population, asd):
+    """As `_incoherent`, with `marginal` of re-weighted SNRs, behind a gate."""
+    bank = template_bank(templates(population, TEMPLATES), asd, population)
+    bands = reweighted.bands(bank)
+
+    def scorer(white, present):
+        for window, detectors in zip(white, present):
+            gated, _ = reweighted.gate(window)
+            squares = reweighted.squares(gated, bands)
+            yield marginal(squares, bank.spread * detectors)
 
     return scorer
 
@@ -108,7 +123,11 @@ def score(windows, asd, population, statistic="marginal", seed=0):
     count = len(windows)
     rise = draws.RISE_HZ if statistic == "bayes" else RISE_HZ
     gains = gain(asd, FREQUENCIES, rise)
-    prepare = {"coherent": _coherent, "bayes": partial(_bayes, seed)}
+    prepare = {
+        "reweighted": _reweighted,
+        "coherent": _coherent,
+        "bayes": partial(_bayes, seed),
+    }
     prepare = prepare.get(statistic, partial(_incoherent, statistic))
     scorer = prepare(population, asd)
 
@@ -148,6 +167,7 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
         "statistic": statistic,
         "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
         "layout": {
+            "reweighted": reweighted.LAYOUT,
             "coherent": LAYOUT,
             "bayes": [*bayes.LAYOUT, seed],
         }.get(statistic, 1),
