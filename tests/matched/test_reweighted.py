@@ -13,6 +13,7 @@ from gwres.errors import InputError
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.matched import bank as banks
 from gwres.matched import reweighted
+from gwres.matched import score as scoring
 from gwres.matched.bank import template_bank, templates
 from gwres.matched.incoherent import RATE, marginal
 from gwres.matched.reweighted import BINS, FREEDOM, GATE, LOUD, chi_squared, gate
@@ -36,6 +37,12 @@ def plus():
 @pytest.fixture(scope="module")
 def bands(plus, curve):
     return reweighted.bands(template_bank(plus, curve, G2NET))
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """`score` takes the templates of `bands`."""
+    monkeypatch.setattr(scoring, "TEMPLATES", TEMPLATES)
 
 
 def white(strain, curve):
@@ -265,21 +272,33 @@ def test_squares_are_those_of_the_formula(bands, curve, plus):
         assert found[row][tick] == pytest.approx(expected, rel=2e-3)
 
 
-def test_a_missing_detector_adds_nothing(curve, windows):
+def test_a_missing_detector_adds_nothing(bands, curve, windows, plus, few):
     strain = windows[:3].copy()
-    strain[0] += record(templates(G2NET, 4)[2], 9, curve, 1.65)[:, :SAMPLES]
+    strain[0] += record(plus[2], 9, curve, 1.65)[:, :SAMPLES]
     strain[:, 1] = 0
     whole = score(strain, curve, G2NET, "reweighted")
     assert np.isfinite(whole).all()
-    bank = template_bank(templates(G2NET, banks.TEMPLATES), curve, G2NET)
-    bands = reweighted.bands(bank)
     for window, found in zip(white(strain, curve), whole):
         squares = reweighted.squares(window, bands)
         assert not squares[1].any()
-        expected = marginal(squares, bank.spread * [1, 0, 1])
-        assert found == pytest.approx(expected, rel=1e-5)
+        spread = bands.bank.spread * [1, 0, 1]
+        assert found == pytest.approx(marginal(squares, spread), rel=1e-5)
+        assert found != pytest.approx(marginal(squares, bands.bank.spread), rel=1e-3)
     nothing = np.zeros((1, 3, SAMPLES))
     assert score(nothing, curve, G2NET, "reweighted") == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_extreme_is_gated_before_the_filter(bands, curve, windows, few):
+    strain = windows[:1].copy()
+    strain[0, 0] += sine_gaussian(1000, curve, 1.3, 60, 5)[0, :SAMPLES]
+    [window] = white(strain, curve)
+    gated, where = gate(window)
+    assert where[:, 0].any() and not where[:, 1:].any()
+    [found] = score(strain, curve, G2NET, "reweighted")
+    silent = marginal(reweighted.squares(gated, bands), bands.bank.spread)
+    aloud = marginal(reweighted.squares(window, bands), bands.bank.spread)
+    assert found == pytest.approx(silent, rel=1e-5)
+    assert abs(found - aloud) > 1
 
 
 def test_a_monster_costs_no_more_than_every_cell(bands, curve, plus):
