@@ -19,9 +19,12 @@ from gwres.strain import WHITENED_RATE, WHITENED_SAMPLES
 
 BINS = 16  # as in PyCBC's searches
 FREEDOM = 2 * BINS - 2  # degrees of freedom: both quadratures, less the SNR itself
-# SNR of a detector from which a template is tested at a time. The loudest of a window
-# of noise lie above 5; what stays below this cannot decide, whatever its chi-squared.
-LOUD = 4.0
+CHUNK = 32  # cells at a time, so that their spectra stay in the processor's cache
+# SNR of a detector from which a template is tested at a time. Around a glitch lie many
+# SNRs that are far below its peak and still too high, and `marginal` takes their mean:
+# 4 costs 0.02 to 0.03 of the TPR at FPR 0.01 among glitches, and 3 brings no more. What
+# is not tested decides nothing: noise alone has SNRs above 5.
+LOUD = 3.5
 # What `pycbc.strain.detect_loud_glitches` takes by itself, in the same unit: whitened
 # strain of unit variance. No signal comes near: one of SNR 30, all of it in one
 # detector, peaks at 9.
@@ -144,7 +147,7 @@ def squares(window, bands):
     """Squared re-weighted SNRs of one window with every template at every time.
 
     Every SNR from `LOUD` up is tested, however many there are: a window where glitches
-    lift all of them in all detectors costs as much as 40 quiet ones, and no more.
+    lift all of them in all detectors costs as much as 60 quiet ones, and no more.
 
     Args:
         window: whitened, (2048, 3), as `whiten.whiten` gives it.
@@ -157,15 +160,20 @@ def squares(window, bands):
     found = np.hstack([z.real**2 + z.imag**2 for z in snr_series(window, bank)])
     half = bank.spectra.shape[2]
     data = scipy.fft.rfft(window.T, 2 * half)[:, :half].astype(np.complex64)
-    loud = found >= LOUD**2
-    for row in np.argwhere(loud.any(axis=-1)):
-        row = tuple(row)
-        ticks = np.flatnonzero(loud[row])
-        terms = data[row[0]] * bank.spectra[row] * bands.turns[ticks]
-        parts = np.add.reduceat(terms, bands.edges[row][:-1], axis=-1).T
-        parts *= bank.scale[row][ticks]
-        reduced = chi_squared(parts, bands.shares[row][:, ticks]) / FREEDOM
-        found[row][ticks] = reweighted(found[row][ticks], reduced)
+    cells = np.argwhere(found >= LOUD**2)
+    for start in range(0, len(cells), CHUNK):
+        detector, template, tick = cells[start : start + CHUNK].T
+        terms = data[detector] * bank.spectra[detector, template]
+        terms *= bands.turns[tick]
+        # Band by band, one cell's spectrum after the other's.
+        first = bands.edges[detector, template, :-1]
+        first = first + half * np.arange(len(tick))[:, None]
+        sums = np.add.reduceat(terms.ravel(), first.ravel()).reshape(first.shape)
+        parts = sums.T * bank.scale[detector, template, tick]
+        shares = bands.shares[detector, template, :, tick].T
+        reduced = chi_squared(parts, shares) / FREEDOM
+        place = detector, template, tick
+        found[place] = reweighted(found[place], reduced)
     return found
 
 

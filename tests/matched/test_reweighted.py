@@ -298,7 +298,7 @@ def test_the_extreme_is_gated_before_the_filter(bands, curve, windows, few):
     silent = marginal(reweighted.squares(gated, bands), bands.bank.spread)
     aloud = marginal(reweighted.squares(window, bands), bands.bank.spread)
     assert found == pytest.approx(silent, rel=1e-5)
-    assert abs(found - aloud) > 1
+    assert found != pytest.approx(aloud, rel=0.02)
 
 
 def test_a_monster_costs_no_more_than_every_cell(bands, curve, plus):
@@ -323,7 +323,7 @@ def test_a_monster_costs_no_more_than_every_cell(bands, curve, plus):
         assert np.isfinite(squares).all()
         return min(times)
 
-    # 60 times with these few templates.
+    # 50 times with these few templates, on a machine with nothing else to do.
     assert seconds(loud) < 200 * seconds(quiet)
     assert np.isfinite(reweighted.squares(loud * 1e6, bands)).all()
     assert np.isfinite(score(strain[None] * 1e3, curve, G2NET, "reweighted")).all()
