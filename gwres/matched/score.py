@@ -21,7 +21,7 @@ from gwres.layers.whiten import (
     refined,
     whiten,
 )
-from gwres.matched import bayes, draws
+from gwres.matched import bayes, draws, reweighted
 from gwres.matched.bank import (
     APPROXIMANT,
     SEED,
@@ -31,16 +31,17 @@ from gwres.matched.bank import (
     templates,
 )
 from gwres.matched.design import LAYOUT, filters
-from gwres.matched.incoherent import RATE, STATISTICS
+from gwres.matched.incoherent import RATE, STATISTICS, marginal
 from gwres.progress import progress
 from gwres.strain import DETECTORS, SHAPE
 
 CHUNK = 32  # windows at a time
 
 
-# `coherent` uses the phase between H1 and L1, as the front end `templates` does before
-# training; `bayes` uses all phases and averages over the population: it is optimal.
-NAMES = (*STATISTICS, "coherent", "bayes")
+# `reweighted` is `marginal` that doubts glitches. `coherent` uses the phase between H1
+# and L1, as the front end `templates` does before training; `bayes` uses all phases and
+# averages over the population: in Gaussian noise it is optimal.
+NAMES = (*STATISTICS, "reweighted", "coherent", "bayes")
 
 
 def _incoherent(statistic, population, asd):
@@ -54,6 +55,20 @@ def _incoherent(statistic, population, asd):
         for window, detectors in zip(white, present):
             blocks = [z.real**2 + z.imag**2 for z in snr_series(window, bank)]
             yield STATISTICS[statistic](np.hstack(blocks), bank.spread * detectors)
+
+    return scorer
+
+
+def _reweighted(population, asd):
+    """As `_incoherent`, with `marginal` of re-weighted SNRs, behind a gate."""
+    bank = template_bank(templates(population, TEMPLATES), asd, population)
+    bands = reweighted.bands(bank)
+
+    def scorer(white, present):
+        for window, detectors in zip(white, present):
+            gated, _ = reweighted.gate(window)
+            squares = reweighted.squares(gated, bands)
+            yield marginal(squares, bank.spread * detectors)
 
     return scorer
 
@@ -117,7 +132,11 @@ def score(windows, asd, population, statistic="marginal", seed=0):
     gains = gain(asd, FREQUENCIES, rise)
     level = gain(np.ones(len(FREQUENCIES)), FREQUENCIES, rise)
     known = getattr(windows, "asds", None)
-    prepare = {"coherent": _coherent, "bayes": partial(_bayes, seed)}
+    prepare = {
+        "reweighted": _reweighted,
+        "coherent": _coherent,
+        "bayes": partial(_bayes, seed),
+    }
     prepare = prepare.get(statistic, partial(_incoherent, statistic))
     scorer = prepare(population, asd)
 
@@ -160,6 +179,7 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
         "statistic": statistic,
         "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
         "layout": {
+            "reweighted": reweighted.LAYOUT,
             "coherent": LAYOUT,
             "bayes": [*bayes.LAYOUT, seed],
         }.get(statistic, 1),

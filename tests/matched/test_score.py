@@ -299,10 +299,11 @@ def test_the_baseline_is_computed_once(monkeypatch, curve):
     baseline(asd=curve * 1.01)
     baseline(drawn=population("volumetric"))
     baseline(statistic="coincident")
+    baseline(statistic="reweighted")
     baseline(statistic="coherent")
     baseline(statistic="bayes")
     baseline(statistic="bayes", seed=1)
-    assert len(calls) == 8
+    assert len(calls) == 9
     with pytest.raises(InputError, match="expected the 7 windows .* received 6"):
         baseline(count=6)
 
