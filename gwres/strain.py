@@ -13,6 +13,8 @@ SHAPE = (len(DETECTORS), SAMPLES)
 BAND = (20.0, 512.0)  # Hz
 WHITENED_RATE = 1024  # Hz
 WHITENED_SAMPLES = WHITENED_RATE * DURATION
+EARTH_S = 0.0213  # light travel time to a detector from the geocentre
+APART_S = {"L1": 0.010, "V1": 0.028}  # light travel time from H1
 # Strain squared (1e-42) underflows float32, so strain is divided by this once, before
 # anything is squared.
 SCALE = 1e-21

@@ -1,7 +1,7 @@
 """Data of a training run: batches to learn from, windows to be judged on."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
@@ -154,7 +154,7 @@ def judged_windows(signals, name, count):
         return np.load(folder / "strain.npy", mmap_mode="r")[start:stop].copy()
 
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
-    key = {"simulated": asdict(signals), "seed": JUDGED_SEED, "split": name}
+    key = {"simulated": signals.key, "seed": JUDGED_SEED, "split": name}
     return Windows(name, table[columns], read, key | {"count": count})
 
 

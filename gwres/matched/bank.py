@@ -15,13 +15,12 @@ from gwres.simulate.waveforms import (
     STEP_HZ,
     polarisations,
 )
-from gwres.strain import BAND, DURATION, WHITENED_RATE, WHITENED_SAMPLES
+from gwres.strain import BAND, DURATION, EARTH_S, WHITENED_RATE, WHITENED_SAMPLES
 
 APPROXIMANT = "IMRPhenomD"
 SEED = 0
 # 256 have the AUC of 1024, and of precessing templates, to 0.001.
 TEMPLATES = 256
-EARTH_S = 0.0213  # light travel time to a detector from the geocentre
 # `ORIENTATION` averaged over the sky, where the mean of F+^2 + Fx^2 is 2/5.
 RESPONSE = 2 / 5 * ORIENTATION
 BLOCK = 32  # templates at a time, so that their series stay in the processor's cache
@@ -51,7 +50,8 @@ def templates(population, count, seed=SEED):
         binaries[f"tilt_{body}"] = np.where(along < 0, np.pi, 0.0)
     order = np.argsort(binaries["chirp_mass"])
     rows = [{k: float(v[i]) for k, v in binaries.items()} for i in order]
-    return np.stack([polarisations(row, APPROXIMANT, BAND[1])[0] for row in rows])
+    made = APPROXIMANT, BAND[1], population.held_s
+    return np.stack([polarisations(row, *made)[0] for row in rows])
 
 
 def whitened(plus, gains, rate):

@@ -1,7 +1,6 @@
 """The classical baseline: a matched filter that scores windows like any model."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -23,7 +22,7 @@ from gwres.matched.bank import (
     template_bank,
     templates,
 )
-from gwres.matched.design import LAYOUT, filters
+from gwres.matched.design import filters, layout
 from gwres.matched.incoherent import RATE, STATISTICS
 from gwres.progress import progress
 from gwres.strain import DETECTORS, SHAPE
@@ -46,7 +45,8 @@ def _incoherent(statistic, population, asd):
     def scorer(white, present):
         for window, detectors in zip(white, present):
             blocks = [z.real**2 + z.imag**2 for z in snr_series(window, bank)]
-            yield STATISTICS[statistic](np.hstack(blocks), bank.spread * detectors)
+            spread = population.heard(bank.spread, detectors)
+            yield STATISTICS[statistic](np.hstack(blocks), spread)
 
     return scorer
 
@@ -54,7 +54,8 @@ def _incoherent(statistic, population, asd):
 def _coherent(population, asd):
     """As `_incoherent`, with the log Bayes factor of `layers.evidence`."""
     front = filters(population, asd)
-    series, evidence = Templates(dtype="float32"), Evidence()
+    grid = front.design.grid
+    series, evidence = Templates(grid, dtype="float32"), Evidence(grid.tick, grid.pool)
     series.fit(front.design)
     evidence.fit(front.prior)
 
@@ -144,11 +145,11 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
     key = {
         "windows": windows.key,
         "asd": fingerprint(asd),
-        "population": asdict(population),
+        "population": population.key,
         "statistic": statistic,
         "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
         "layout": {
-            "coherent": LAYOUT,
+            "coherent": layout(population),
             "bayes": [*bayes.LAYOUT, seed],
         }.get(statistic, 1),
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from gwres.strain import BAND, DETECTORS, SAMPLE_RATE, SAMPLES, SHAPE
 
 CHUNK = 250  # windows per job of a worker
 SNRS = tuple(f"snr_{detector}" for detector in DETECTORS)
+ALL = np.ones(len(DETECTORS), bool)
 COLUMNS = ("id", "split", "target", *PARAMETERS, *SNRS, "network_snr")
 
 
@@ -59,11 +60,13 @@ class Source:
             window = noise(rng, 1)[0]
             row = {"id": self.id(index), "split": self.split}
             row["target"] = int(rng.integers(2))
+            present = self.population.present(rng, 1)[0]
             if row["target"]:
-                injection, truth = signal(self.population, rng)
+                injection, truth = signal(self.population, rng, present)
                 window += injection
                 row |= truth
-            strain.append(window)
+            # A missing detector is a row of zeros.
+            strain.append(window * present[:, None])
             rows.append(row)
         return np.stack(strain), pd.DataFrame(rows, columns=COLUMNS)
 
@@ -72,18 +75,25 @@ def _number(text):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:5], "big")
 
 
-def signal(population, rng):
+def signal(population, rng, present=ALL):
     """One signal as the three detectors record it.
+
+    Args:
+        population: a `Population`.
+        rng: numpy Generator.
+        present: whether each detector has data, (3,).
 
     Returns:
         (float64 strain of shape (3, 4096), dict of `PARAMETERS` and the optimal SNRs,
-        of the whole signal from 20 Hz up, not only of the part in the window).
+        zero in missing detectors; of the whole signal from 20 Hz up, or of the last
+        `Population.held_s`, not only of the part in the window).
     """
     truth, polarisations = waveforms.draw(population, rng, SAMPLE_RATE / 2)
     power = waveforms.power(polarisations)
-    extrinsic = waveforms.place(population, power[None], rng)
+    extrinsic = waveforms.place(population, power[None], rng, present[None])
     truth |= {name: float(values[0]) for name, values in extrinsic.items()}
     strain, snrs = record(truth, polarisations)
+    strain, snrs = strain * present[:, None], snrs * present
     truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
     return strain, truth
 
@@ -143,7 +153,14 @@ def cached_windows(source, count):
 
 def describe(source, count):
     """All that a set of windows depends on, as the key of its cache."""
-    return {**asdict(source), "count": count, "low_hz": BAND[0], "layout": 2}
+    return {
+        "population": source.population.key,
+        "seed": source.seed,
+        "split": source.split,
+        "count": count,
+        "low_hz": BAND[0],
+        "layout": 2,
+    }
 
 
 def _write(job):
@@ -180,7 +197,7 @@ def write(folder, population, train, test, seed):
         InputError: the folder holds other data.
     """
     folder = Path(folder)
-    settings = {**asdict(population), "train": train, "test": test, "seed": seed}
+    settings = {**population.key, "train": train, "test": test, "seed": seed}
     settings = json.loads(json.dumps(settings))
     stamp = folder / "simulation.json"
     if stamp.is_file():

@@ -29,7 +29,7 @@ def test_a_batch_is_what_live_injection_makes_of_its_draws(material):
     batches = material.batches(SETTINGS, 3, 4)
     windows, labels = batches[1]
     spectra, response, arrival, normals, present = batches.draws(1)
-    injection = Injection.through(material.asd)
+    injection = Injection.through(material.asd, population("g2net").segment)
     noise = np.asarray(injection.noise(normals))
     signal = np.asarray(injection.signal(spectra, response, arrival))
     assert present.all()
@@ -49,7 +49,8 @@ def test_places_are_the_populations(material):
     assert 3.99 < snrs.min() < 4.05 and 20 < snrs.max() < 30.1
     assert np.median(snrs) == pytest.approx(6.1, abs=0.3)
     rng = np.random.default_rng(BANK_SEED)
-    expected, _ = recorded(waveforms.place(population("g2net"), many, rng))
+    placed = waveforms.place(population("g2net"), many, rng)
+    expected, _ = recorded(placed, population("g2net").segment)
     np.testing.assert_array_equal(response, expected)
 
 

@@ -30,8 +30,10 @@ def test_a_batch_is_noise_and_the_same_noise_with_signals(bank, spectra, powers,
     rng = np.random.default_rng([5, 0])
     key = rng.integers(2**31, size=2, dtype=np.int32)
     index = rng.integers(len(spectra), size=4)
-    response, arrival = recorded(place(drawn, powers[index], rng), factor=2.0)
-    injection = Injection.through(curve)
+    response, arrival = recorded(
+        place(drawn, powers[index], rng), drawn.segment, factor=2.0
+    )
+    injection = Injection.through(curve, population("g2net").segment)
     normals = tf.random.stateless_normal((4, *injection.shape), key)
     noise = np.asarray(injection.noise(normals))
     chosen = np.array(spectra[index]).view(np.float32).reshape(4, 2, -1, 2)
@@ -45,10 +47,14 @@ def test_a_batch_is_noise_and_the_same_noise_with_signals(bank, spectra, powers,
 
 def test_a_louder_signal_is_the_same_signal(spectra, powers, curve):
     extrinsic = place(population("g2net"), powers[:3], np.random.default_rng(1))
-    injection = Injection.through(curve)
+    injection = Injection.through(curve, population("g2net").segment)
     chosen = np.array(spectra[:3]).view(np.float32).reshape(3, 2, -1, 2)
     one, three = (
-        np.asarray(injection.signal(chosen, *recorded(extrinsic, factor)))
+        np.asarray(
+            injection.signal(
+                chosen, *recorded(extrinsic, population("g2net").segment, factor)
+            )
+        )
         for factor in (1.0, 3.0)
     )
     np.testing.assert_allclose(three, 3 * one, rtol=1e-4, atol=1e-4)

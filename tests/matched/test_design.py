@@ -9,8 +9,8 @@ from scipy.special import expit
 from gwres.data.corpus import open_corpus
 from gwres.data.settings import Data, Live
 from gwres.judging import metrics
-from gwres.layers.evidence import DELAYS, FAR
-from gwres.layers.templates import FINE, FIRST_S
+from gwres.layers.evidence import delays as ticks_apart
+from gwres.layers.templates import FINE
 from gwres.models.classifier import network
 from gwres.models.resnet import ResNet
 from gwres.simulate.detectors import delays
@@ -78,14 +78,15 @@ def test_probabilities_are_the_populations(designed):
     dec = np.arcsin(rng.uniform(-1, 1, 20_000))
     late = delays(ra, dec)
     drawn = population("g2net").draw(rng, 20_000, ("merger_time",))["merger_time"]
-    ticks = FIRST_S + np.arange(FINE.ticks) * FINE.tick / WHITENED_RATE
+    ticks = FINE.times
+    near, far = ticks_apart(FINE.tick)
     inside = (drawn + late[:, 0] >= ticks[0]) & (drawn + late[:, 0] <= ticks[-1])
     assert inside.mean() > 0.995, "the map holds all mergers"
     known = np.exp(prior.cells.astype(float)).sum(axis=1).reshape(8, -1).sum(axis=1)
     edges = np.append(ticks[:: FINE.ticks // 8], ticks[-1])
     found, _ = np.histogram((drawn + late[:, 0])[inside], edges, density=True)
     np.testing.assert_allclose(known, found / found.sum(), atol=0.02)
-    for detector, chances, steps in ((1, prior.chances, DELAYS), (2, prior.far, FAR)):
+    for detector, chances, steps in ((1, prior.chances, near), (2, prior.far, far)):
         assert chances.sum() == pytest.approx(1)
         mean = (late[:, detector] - late[:, 0]).mean() * WHITENED_RATE / FINE.tick
         assert chances @ np.array(steps) == pytest.approx(mean, abs=0.5)
