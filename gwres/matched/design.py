@@ -87,7 +87,8 @@ def filters(population, asd, count=CANDIDATES):
         found = noise(fine, expected, population.segment)
         (folder / "noise.json").write_text(json.dumps(asdict(found)))
 
-    folder = cache.folder("noise", {"filters": key, "windows": QUIET}, measure)
+    levels = {"filters": key, "grid": asdict(fine.grid), "windows": QUIET}
+    folder = cache.folder("noise", levels, measure)
     quiet = Noise(**json.loads((folder / "noise.json").read_text()))
     return Filters(fine, expected, coarse, prior(coarse, population), quiet)
 

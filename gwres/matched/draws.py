@@ -111,9 +111,7 @@ def draw(population, asd, binaries=BINARIES, seed=0):
     crossed = np.diff(np.linalg.norm(rows[0], axis=-1), axis=-1)[:, 0] > 0
     rows[:, crossed] = rows[:, crossed, ::-1]
     power = np.stack([_power(series, first, ticks) for series in rows])
-    bases = [_components(series) for series in rows]
-    rank = max(rank for _, rank in bases)
-    parts = [_expand(series, basis[-rank:]) for series, (basis, _) in zip(rows, bases)]
+    parts = [_expand(series, basis) for series, basis in zip(rows, _bases(rows))]
     spectra, mix = (np.stack(part) for part in zip(*parts))
     sample = Binaries(spectra, mix, crossed, power, whole)
     sky = _sky(rng)
@@ -152,17 +150,30 @@ def _power(rows, first, ticks):
     return np.stack([(product @ weight).T for product in products], axis=-1)
 
 
-def _components(rows):
-    """Principal components of rows, the strongest last, and how many are needed."""
+def _bases(rows):
+    """Principal components of the rows of both curves, as many as are needed."""
+    for most in (RANK, MOST):
+        found = [_components(series, most) for series in rows]
+        lost = np.max([lost for _, lost in found], axis=0)
+        if lost[-1] <= LOST:
+            break
+    rank = min(max(int((lost > LOST).sum()) + 1, RANK), most)
+    return [basis[-rank:] for basis, _ in found]
+
+
+def _components(rows, most):
+    """Principal components of rows, the strongest last.
+
+    Returns:
+        (complex64 (most, samples), share of the power that 1, 2, ... of them lack).
+    """
     flat = rows.reshape(-1, rows.shape[-1])
     unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
     size = flat.shape[1]
     product = unit.T @ unit.conj()
-    kept = [size - MOST, size - 1]
-    values, vectors = eigh(product, subset_by_index=kept)
+    values, vectors = eigh(product, subset_by_index=[size - most, size - 1])
     lost = 1 - np.cumsum(values[::-1]) / np.trace(product).real
-    rank = int((lost > LOST).sum()) + 1
-    return vectors.T.astype(np.complex64), min(max(rank, RANK), MOST)
+    return vectors.T.astype(np.complex64), lost
 
 
 def _expand(rows, basis):

@@ -9,6 +9,7 @@ from gwres.data.material import FILES, HELD, PLACES, Batches, open_material, pre
 from gwres.data.pipeline import Injection, recorded
 from gwres.data.settings import Data, Live
 from gwres.errors import InputError
+from gwres.matched.design import grids
 from gwres.simulate import waveforms
 from gwres.simulate.population import population
 
@@ -68,6 +69,25 @@ def test_batches_depend_on_seed_and_step_alone(material):
     silent = ~keras.ops.convert_to_numpy(dropped[0][0]).any(axis=1)
     assert (silent[:32] == silent[32:]).all() and silent.any()
     assert not silent.all(axis=1).any()
+
+
+@pytest.mark.usefixtures("serial")
+def test_detectors_that_the_population_lacks_are_missing():
+    material = open_material(prepare("field", 48))
+    assert material.made.design.grid == grids(population("field"))["fine"]
+    missing = ~material.arrays["response"].any(axis=3).reshape(-1, 3)
+    np.testing.assert_allclose(
+        missing.mean(axis=0), population("field").missing, atol=0.05
+    )
+    batches = material.batches(Live(batch=64, loud=1.0, drop=0.0), 3, 1)
+    _, response, *_, present = batches.draws(0)
+    np.testing.assert_array_equal(present > 0, response.any(axis=2))
+    windows = keras.ops.convert_to_numpy(batches[0][0])
+    silent = ~windows.any(axis=1)
+    np.testing.assert_array_equal(silent[:32], present == 0)
+    np.testing.assert_array_equal(silent[32:], present == 0)
+    snrs = np.linalg.norm(windows[:32] - windows[32:], axis=(1, 2))
+    assert 3 < np.median(snrs) < 6.5
 
 
 def test_validation_has_waveforms_of_its_own(material):

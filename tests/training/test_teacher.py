@@ -81,6 +81,19 @@ def test_the_pupil_is_the_network(frontend, corpus, tmp_path):
 
 
 @pytest.mark.parametrize("frontend", TAUGHT)
+def test_a_map_of_a_whole_second_is_taught_too(frontend, wide):
+    """As many times of 31 ms as the population's mergers need."""
+    model = taught(network(ResNet(16, width=4), frontend, wide), wide)
+    times = wide.coarse.grid.span // STEP
+    assert times == 34
+    assert model.get_layer("map").output.shape == (None, times * MASSES)
+    batch = np.random.default_rng(0).standard_normal((4, 2048, 3)).astype(np.float32)
+    model.compile(keras.optimizers.SGD(0.01))
+    told = model.fit(batch, np.zeros((4, 1)), epochs=1, verbose=0)
+    assert np.isfinite(told.history["loss"]).all()
+
+
+@pytest.mark.parametrize("frontend", TAUGHT)
 def test_labels_teach_nothing_where_the_evidence_does(frontend, corpus):
     batch = corpus.validation()[0][:16].astype(np.float32)
     learned = []
