@@ -20,7 +20,7 @@ from gwres.layers.templates import (
     design,
 )
 from gwres.layers.whiten import fingerprint, gain, resampled
-from gwres.matched.bank import APPROXIMANT, SEED, templates, whitened
+from gwres.matched.bank import APPROXIMANT, SEED, templates, whitened, wide
 from gwres.simulate.detectors import ORIENTATION, sky_response
 from gwres.simulate.waveforms import REFERENCE_MPC, STEP_HZ, bank_frequencies
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
@@ -28,15 +28,11 @@ from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
 CANDIDATES = 800  # waveforms to choose the templates from
 QUIET = 256  # windows of noise to measure the maps' levels on
 CHUNK = 32
-# Chirp mass below which a binary has so many cycles in a window that the grids for
-# heavier ones lose by it, solar masses.
-LIGHT_MSUN = 6.0
 
 
 def grids(population):
     """The grids of a population's front ends: dict of "fine" and "coarse"."""
-    light = population.lightest_msun < LIGHT_MSUN
-    sizes = (WIDE_FINE, WIDE_COARSE) if light else (FINE, COARSE)
+    sizes = (WIDE_FINE, WIDE_COARSE) if wide(population) else (FINE, COARSE)
     fine, coarse = (grid.over(*population.merger_s) for grid in sizes)
     return {"fine": fine, "coarse": coarse}
 
@@ -89,7 +85,8 @@ def filters(population, asd, count=CANDIDATES):
 
     levels = {"filters": key, "grid": asdict(fine.grid), "windows": QUIET}
     folder = cache.folder("noise", levels, measure)
-    quiet = Noise(**json.loads((folder / "noise.json").read_text()))
+    held = json.loads((folder / "noise.json").read_text())
+    quiet = Noise(**{name: tuple(pair) for name, pair in held.items()})
     return Filters(fine, expected, coarse, prior(coarse, population), quiet)
 
 

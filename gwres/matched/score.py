@@ -17,7 +17,7 @@ from gwres.matched import bayes, draws
 from gwres.matched.bank import (
     APPROXIMANT,
     SEED,
-    TEMPLATES,
+    enough,
     snr_series,
     template_bank,
     templates,
@@ -40,7 +40,7 @@ def _incoherent(statistic, population, asd):
 
     It takes whitened windows and, for each, which detectors are present.
     """
-    bank = template_bank(templates(population, TEMPLATES), asd, population)
+    bank = template_bank(templates(population, enough(population)), asd, population)
 
     def scorer(white, present):
         for window, detectors in zip(white, present):
@@ -147,7 +147,7 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
         "asd": fingerprint(asd),
         "population": population.key,
         "statistic": statistic,
-        "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
+        "bank": [APPROXIMANT, enough(population), SEED, RATE],
         "layout": {
             "coherent": layout(population),
             "bayes": [*bayes.LAYOUT, seed],
