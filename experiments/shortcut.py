@@ -65,13 +65,13 @@ def judge(model, drawn, count):
     asd = np.asarray(model.get_layer("whiten").asd, dtype=float)
     scores = {"raw": [], "whitened": [], "live": []}
     network, gains = model.get_layer(model.name), gain(asd, FREQUENCIES)
-    injection = Injection.through(asd)
+    injection = Injection.through(asd, drawn.segment)
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
         rng = np.random.default_rng([SEED, 2, start])
         pairs = len(rows[part])
-        strain = _strain(rows[part], drawn.approximant)
-        signal = _whitened(rows[part], spectra[part], injection)
+        strain = _strain(rows[part], drawn)
+        signal = _whitened(rows[part], spectra[part], injection, drawn.segment)
         quiet = noise(rng, 2 * pairs)
         raw = quiet[:pairs] + strain, quiet[pairs:]
         scores["raw"].append(_halves(model, *raw))
@@ -87,22 +87,22 @@ def judge(model, drawn, count):
     return _compared(logits)
 
 
-def _strain(rows, approximant):
+def _strain(rows, drawn):
     """What the detectors record of the binaries, (n, 3, 4096)."""
-    high = SAMPLE_RATE / 2
+    made = drawn.approximant, SAMPLE_RATE / 2, drawn.held_s
     return np.stack(
         [
-            dataset.record(row, waveforms.polarisations(row, approximant, high))[0]
+            dataset.record(row, waveforms.polarisations(row, *made))[0]
             for row in rows.to_dict("records")
         ]
     )
 
 
-def _whitened(rows, spectra, injection):
+def _whitened(rows, spectra, injection, segment):
     """The same as live injection makes it of the bank, (n, 2048, 3)."""
     extrinsic = {name: rows[name].to_numpy() for name in EXTRINSIC}
     chosen = np.array(spectra).view(np.float32).reshape(*spectra.shape, 2)
-    return np.asarray(injection.signal(chosen, *recorded(extrinsic)))
+    return np.asarray(injection.signal(chosen, *recorded(extrinsic, segment)))
 
 
 def _halves(model, signals, quiet):

@@ -15,6 +15,8 @@ WHITENED_RATE = 1024  # Hz
 WHITENED_SAMPLES = WHITENED_RATE * DURATION
 # An ASD that a caller knows for a window: every Hz from 0 to the top of the band.
 ASD_SHAPE = (len(DETECTORS), int(BAND[1]) + 1)
+EARTH_S = 0.0213  # light travel time to a detector from the geocentre
+APART_S = {"L1": 0.010, "V1": 0.028}  # light travel time from H1
 # Strain squared (1e-42) underflows float32, so strain is divided by this once, before
 # anything is squared.
 SCALE = 1e-21

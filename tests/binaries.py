@@ -53,7 +53,7 @@ LIGHT = HEAVY | {
 class Given:
     """A population of one binary."""
 
-    approximant = "IMRPhenomPv2"
+    approximant, held_s = "IMRPhenomPv2", None
 
     def __init__(self, parameters):
         self.parameters, self.loudness = parameters, self

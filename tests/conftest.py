@@ -63,3 +63,9 @@ def bank():
 def designed(curve):
     """Templates for the front end of that name."""
     return filters(population("g2net"), curve, 200)
+
+
+@pytest.fixture(scope="session")
+def wide(curve):
+    """The same for the population `field`."""
+    return filters(population("field"), curve, 200)

@@ -18,7 +18,7 @@ from gwres.jobs.publish import judge, publish
 from gwres.judging import predictions
 from gwres.pages import gallery, markdown, notes, report
 from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
-from gwres.simulate import dataset, waveforms
+from gwres.simulate import dataset
 from gwres.simulate.population import PARAMETERS, population
 from gwres.tracking import log, registry
 from gwres.training.recipe import Recipe
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(
 def judged():
     """Simulated windows with known signals, as a holdout."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
+        patch.setattr(dataset, "workers", lambda jobs, job: map(job, jobs))
         source = dataset.Source(population("g2net"), 1, "holdout")
         folder = dataset.cached_windows(source, ROWS)
     table = pd.read_parquet(folder / "truth.parquet")

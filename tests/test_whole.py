@@ -23,7 +23,7 @@ from gwres.errors import InputError
 from gwres.jobs.predict import targets
 from gwres.jobs.train import train
 from gwres.serve import client, registered
-from gwres.simulate import dataset, waveforms
+from gwres.simulate import dataset
 from gwres.simulate.population import POPULATIONS
 from gwres.tracking import log, registry
 from gwres.training.recipe import Recipe
@@ -51,7 +51,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
+        patch.setattr(dataset, "workers", lambda jobs, job: map(job, jobs))
         dataset.write(folder / "data", POPULATIONS["volumetric"], 4, 30, seed=5)
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -1,7 +1,7 @@
 """Data of a training run: batches to learn from, windows to be judged on."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
@@ -133,7 +133,7 @@ def _simulated(data):
 
     @cache
     def drawn():
-        return Moments.load(moments(BANK_SEED)) if noise.real else None
+        return Moments.load(moments(BANK_SEED, signals.segment)) if noise.real else None
 
     def batches(live, seed, steps, first=0):
         return pipeline.live(bank(), signals, asd, live, seed, steps, first, drawn())
@@ -186,7 +186,7 @@ def judged_windows(signals, name, count, noise=GAUSSIAN):
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
     if noise.real:
         columns += [*dataset.GLITCHES, *dataset.GLITCH_SNRS]
-    key = {"simulated": asdict(signals), "seed": JUDGED_SEED, "split": name}
+    key = {"simulated": signals.key, "seed": JUDGED_SEED, "split": name}
     key |= {"count": count} | noise.described()
     return Windows(name, table[columns], read, key, known if noise.real else None)
 

@@ -15,10 +15,11 @@ import keras
 import numpy as np
 
 from gwres import cache
-from gwres.data.settings import Data, Live, loudness
+from gwres.data.settings import Data, Live, kept, loudness
 from gwres.errors import InputError, within
 from gwres.layers.filters import Filters
 from gwres.layers.inject import respond, white
+from gwres.layers.templates import Grid
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS, WHITENED_SAMPLES
 
@@ -44,17 +45,17 @@ def prepare(name, bank):
     """
     from gwres.data.corpus import BANK_SEED, PSD_SEED, fitted_asd
     from gwres.data.pipeline import Injection, recorded
-    from gwres.matched.design import LAYOUT, filters
+    from gwres.matched.design import filters, layout
     from gwres.simulate import waveforms
 
     within("bank", bank, 2, 10**6)
     drawn = population(name)
     key = {
         "bank": waveforms.describe(drawn, bank, BANK_SEED),
-        "filters": LAYOUT,
+        "filters": layout(drawn),
         "places": PLACES,
         "psd": [PSD_SEED, Data().psd_windows],
-        "layout": 2,
+        "layout": 3,
     }
 
     def make(folder):
@@ -62,10 +63,13 @@ def prepare(name, bank):
         spectra = np.load(source / "spectra.npy", mmap_mode="r")
         parts = spectra.view(np.float32).reshape(*spectra.shape, 2)
         powers = np.repeat(np.load(source / "power.npy"), PLACES, axis=0)
-        extrinsic = waveforms.place(drawn, powers, np.random.default_rng(BANK_SEED))
-        response, arrival = recorded(extrinsic)
+        rng = np.random.default_rng(BANK_SEED)
+        there = drawn.present(rng, len(powers))
+        extrinsic = waveforms.place(drawn, powers, rng, there)
+        response, arrival = recorded(extrinsic, drawn.segment)
+        response *= there[..., None]
         asd = fitted_asd(Data().psd_windows)
-        injection = Injection.through(asd)
+        injection = Injection.through(asd, drawn.segment)
         made = filters(drawn, asd)
         arrays = {
             "spectra": parts.astype(np.float16),
@@ -76,10 +80,14 @@ def prepare(name, bank):
         }
         for file in FILES:
             np.save(folder / f"{file}.npy", arrays[file])
+        grids = {}
         for part, held in vars(made).items():
-            np.savez(folder / f"{part}.npz", **vars(held))
-        about = {"population": asdict(drawn), "bank": bank}
-        about["start"] = waveforms.BANK_START
+            arrays = dict(vars(held))
+            if "grid" in arrays:
+                grids[part] = asdict(arrays.pop("grid"))
+            np.savez(folder / f"{part}.npz", **arrays)
+        about = {"population": drawn.key, "bank": bank, "grids": grids}
+        about["start"] = injection.start
         (folder / "about.json").write_text(json.dumps(about))
 
     return cache.folder("material", key, make)
@@ -150,7 +158,10 @@ def open_material(folder):
     made = {}
     for name, kind in parts.items():
         with np.load(folder / f"{name}.npz", allow_pickle=False) as held:
-            made[name] = kind(**held)
+            held_by = dict(held)
+        if name in about["grids"]:
+            held_by["grid"] = Grid(**about["grids"][name])
+        made[name] = kind(**held_by)
     name = f"material-{about['population']['name']}-{cache.digest(about)}"
     return Material(arrays, about["start"], Filters(**made), name)
 
@@ -206,14 +217,14 @@ class Batches(keras.utils.PyDataset):
         response = arrays["response"][index, place] * factor[:, None, None]
         shape = pairs, len(DETECTORS), len(arrays["frequencies"]), 2
         normals = rng.standard_normal(shape, dtype=np.float32)
-        present = rng.random((pairs, len(DETECTORS))) >= self.live.drop
-        present[~present.any(axis=1)] = True
+        # A detector without data has no response to anything.
+        present = kept(rng, response.any(axis=2), self.live.drop)
         return (
             arrays["spectra"][index].astype(np.float32),
             response.astype(np.float32),
             arrays["arrival"][index, place],
             normals,
-            present.astype(np.float32),
+            present,
         )
 
     def __getitem__(self, index):

@@ -8,13 +8,8 @@ from gwres import cache
 from gwres.layers.whiten import RISE_HZ, gain
 from gwres.simulate import glitches
 from gwres.simulate.noise import DETECTOR, HERTZ, measured, states
-from gwres.simulate.waveforms import (
-    BANK_SAMPLES,
-    BANK_START,
-    BANK_TAPER_S,
-    REFERENCE_STRAIN,
-    bank_frequencies,
-)
+from gwres.simulate.population import TAPER_S
+from gwres.simulate.waveforms import REFERENCE_STRAIN, bank_frequencies
 from gwres.strain import ASD_SHAPE, BAND, DETECTORS, DURATION, SCALE, WHITENED_RATE
 
 ROWS = 120  # glitches of each kind in each detector
@@ -98,16 +93,17 @@ class Disturbance:
     late: np.ndarray
 
 
-def moments(seed):
+def moments(seed, segment):
     """The folder of `Moments`, made once and cached.
 
     Args:
         seed: that of the `states`, and of the glitches.
+        segment: the `Segment` of the bank's waveforms.
     """
     known = states(seed)
 
     def make(folder):
-        frequencies = bank_frequencies()
+        frequencies = bank_frequencies(segment)
         asds = _at(known.asd, HERTZ, frequencies)
         # As `whiten.refined` interpolates what it is given.
         logs = _at(np.log(known.estimate), np.arange(ASD_SHAPE[1]), frequencies)
@@ -118,12 +114,15 @@ def moments(seed):
         before = np.cumsum([0] + [len(measured(name)) for name in DETECTORS])[:-1]
         np.save(folder / "curve.npy", known.curve + before[:, None])
         mean = np.exp(np.log(np.maximum(known.asd, 1e-30)).mean(axis=1))
-        rows = [_glitches(seed, place, asd) for place, asd in enumerate(mean)]
+        rows = [_glitches(seed, place, asd, segment) for place, asd in enumerate(mean)]
         for name, column in zip(("shapes", "snr", "brief"), zip(*rows)):
             np.save(folder / f"{name}.npy", np.stack(column))
 
-    key = {"seed": seed, "rows": ROWS, "rise_hz": RISE_HZ, "taper_s": BANK_TAPER_S}
-    key |= {"segment": BANK_SAMPLES, "layout": 1} | DETECTOR.described()
+    key = {"seed": seed, "rows": ROWS, "rise_hz": RISE_HZ, "taper_s": TAPER_S}
+    key |= {
+        "segment": [segment.samples, segment.start],
+        "layout": 1,
+    } | DETECTOR.described()
     return cache.folder("moments", key, make)
 
 
@@ -134,7 +133,7 @@ def _at(rows, known, frequencies):
     return np.stack([np.interp(frequencies, known, row) for row in flat]).reshape(shape)
 
 
-def _glitches(seed, place, asd):
+def _glitches(seed, place, asd, segment):
     """`Moments.shapes`, `snr` and `brief` of one detector, `ROWS` of each kind."""
     detector, fine = DETECTORS[place], np.interp(glitches.FREQUENCIES, HERTZ, asd)
     shapes, snrs, brief = [], [], []
@@ -144,27 +143,27 @@ def _glitches(seed, place, asd):
         glitch, kind = glitches.draw(rng, name, detector, 0.0), glitches.KINDS[name]
         away = 0.0 if kind.brief else rng.uniform(-APART_S, APART_S)
         unit = glitch.transform / glitches.snr(glitch.transform, fine)
-        shapes.append(_segment(unit, DURATION / 2 + away))
+        shapes.append(_cut(unit, DURATION / 2 + away, segment))
         snrs.append(glitch.snr)
         brief.append(kind.brief)
     return np.stack(shapes), np.array(snrs), np.array(brief)
 
 
-def _segment(transform, middle_s):
+def _cut(transform, middle_s, segment):
     """Cut a glitch to the bank's segment, its middle so long after a window's start.
 
     Returns:
-        float16 (n, 2) at `bank_frequencies()`, as `waveforms.bank` has waveforms.
+        float16 (n, 2) at `bank_frequencies`, as `waveforms.bank` has waveforms.
     """
     kept = transform[: round(BAND[1] * glitches.PERIOD_S) + 1] / REFERENCE_STRAIN
     series = np.fft.irfft(kept) * WHITENED_RATE
-    middle = BANK_START + round(middle_s * WHITENED_RATE)
-    series = np.roll(series, middle)[:BANK_SAMPLES]
-    rise = int(BANK_TAPER_S * WHITENED_RATE)
+    middle = segment.start + round(middle_s * WHITENED_RATE)
+    series = np.roll(series, middle)[: segment.samples]
+    rise = int(TAPER_S * WHITENED_RATE)
     edge = np.sin(np.pi / 2 * np.arange(rise) / rise) ** 2
     series[:rise] *= edge
     series[-rise:] *= edge[::-1]
-    segment = np.fft.rfft(series)
-    first = round(BAND[0] * BANK_SAMPLES / WHITENED_RATE)
-    segment = segment[first : first + len(bank_frequencies())]
-    return np.stack([segment.real, segment.imag], axis=-1).astype(np.float16)
+    transform = np.fft.rfft(series)
+    first = round(BAND[0] * segment.samples / WHITENED_RATE)
+    kept = transform[first : first + len(bank_frequencies(segment))]
+    return np.stack([kept.real, kept.imag], axis=-1).astype(np.float16)

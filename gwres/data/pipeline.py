@@ -6,26 +6,13 @@ import numpy as np
 import tensorflow as tf
 
 from gwres.cores import cores
-from gwres.data.settings import loudness
+from gwres.data.settings import kept, loudness
 from gwres.layers.augment import augment
 from gwres.layers.inject import disturb, respond, white
 from gwres.layers.whiten import gain, resampled
 from gwres.simulate.detectors import delays, patterns
-from gwres.simulate.waveforms import (
-    BANK_MERGER_S,
-    BANK_START,
-    REFERENCE_MPC,
-    bank_frequencies,
-    place,
-)
+from gwres.simulate.waveforms import REFERENCE_MPC, bank_frequencies, place
 from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
-
-
-def _present(rng, count, drop):
-    """Which detectors each window keeps, float32 (count, 3); at least one."""
-    present = rng.random((count, len(DETECTORS))) >= drop
-    present[~present.any(axis=1)] = True
-    return present.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -36,19 +23,27 @@ class Injection:
         frequencies: frequencies of the bank, Hz, (n,) float32.
         gains: whitening gain of each detector, (3, n).
         band: factor of the whitening's band on amplitudes, (n,), 0 to 1.
+        start: first sample of a window in the bank's segment.
     """
 
     frequencies: np.ndarray
     gains: np.ndarray
     band: np.ndarray
+    start: int
 
     @classmethod
-    def through(cls, asd):
-        """Make it for whitening by an ASD, as `whiten.fit_asd` gives it."""
-        frequencies = bank_frequencies().astype(np.float32)
+    def through(cls, asd, segment):
+        """Make it for whitening by an ASD, as `whiten.fit_asd` gives it.
+
+        Args:
+            asd: (3, 2049).
+            segment: `Population.segment` of the bank's population.
+        """
+        frequencies = bank_frequencies(segment).astype(np.float32)
         gains = gain(resampled(asd, frequencies), frequencies)
         level = gain(np.ones_like(frequencies), frequencies)
-        return cls(frequencies, gains, level * np.sqrt(WHITENED_RATE / 2))
+        band = level * np.sqrt(WHITENED_RATE / 2)
+        return cls(frequencies, gains, band, segment.start)
 
     @property
     def shape(self):
@@ -63,7 +58,7 @@ class Injection:
             colour: as `Moments` has it, (batch, 3, n); None for `band`.
             disturbed: as `inject.white` takes it.
         """
-        window = BANK_START, WHITENED_SAMPLES
+        window = self.start, WHITENED_SAMPLES
         band = self.band if colour is None else colour
         return white(normals, band, self.frequencies, *window, disturbed)
 
@@ -76,16 +71,17 @@ class Injection:
             arrival: arrival times, as `recorded` gives them.
             gains: as `Moments` has them, (batch, 3, n); None for `gains`.
         """
-        window = BANK_START, WHITENED_SAMPLES
+        window = self.start, WHITENED_SAMPLES
         gains = self.gains if gains is None else gains
         return respond(spectra, response, arrival, gains, self.frequencies, *window)
 
 
-def recorded(extrinsic, factor=1.0):
+def recorded(extrinsic, segment, factor=1.0):
     """The detectors' response to waveforms of the bank.
 
     Args:
         extrinsic: dict of luminosity_distance, ra, dec, psi and merger_time, each (n,).
+        segment: `Population.segment` of the bank's population.
         factor: factor on the amplitude.
 
     Returns:
@@ -95,8 +91,7 @@ def recorded(extrinsic, factor=1.0):
     sky = extrinsic["ra"], extrinsic["dec"]
     nearer = factor * REFERENCE_MPC / extrinsic["luminosity_distance"]
     response = patterns(*sky, extrinsic["psi"]) * nearer[:, None, None]
-    in_bank = BANK_MERGER_S - BANK_START / WHITENED_RATE
-    arrival = extrinsic["merger_time"][:, None] + delays(*sky) - in_bank
+    arrival = extrinsic["merger_time"][:, None] + delays(*sky) - segment.nominal_s
     return response.astype(np.float32), arrival.astype(np.float32)
 
 
@@ -129,7 +124,7 @@ def live(bank, population, asd, config, seed, steps, first=0, moments=None):
 
     Args:
         bank: a `Bank`.
-        population: a `Population`, for sky, time and loudness.
+        population: a `Population`, for sky, time, loudness and missing detectors.
         asd: as `whiten.fit_asd` gives it.
         config: a `settings.Live`.
         seed: seed of the random draws.
@@ -141,7 +136,8 @@ def live(bank, population, asd, config, seed, steps, first=0, moments=None):
     Returns:
         tf.data.Dataset of (whitened (batch, 2048, 3), label (batch, 1)).
     """
-    injection = Injection.through(asd)
+    segment = population.segment
+    injection = Injection.through(asd, segment)
     pairs = config.batch // 2
     labels = np.repeat([1.0, 0.0], pairs).astype(np.float32)[:, None]
     with tf.device("cpu"):
@@ -156,6 +152,7 @@ def live(bank, population, asd, config, seed, steps, first=0, moments=None):
             factor = loudness(step, steps, config)
             key = rng.integers(2**31, size=2, dtype=np.int32)
             index = rng.integers(len(bank.powers), size=pairs)
+            there = population.present(rng, pairs)
             powers, disturbed = bank.powers[index], ()
             if moments:
                 drawn = moments.draw(rng, pairs, config, population.merger_s)
@@ -163,9 +160,9 @@ def live(bank, population, asd, config, seed, steps, first=0, moments=None):
                 curve = moments.curve[np.arange(len(DETECTORS)), state]
                 powers = bank.powers[index[:, None], curve]
                 disturbed = state, *vars(glitches).values()
-            extrinsic = place(population, powers, rng)
-            response, arrival = recorded(extrinsic, factor)
-            present = _present(rng, pairs, config.drop)
+            extrinsic = place(population, powers, rng, there)
+            response, arrival = recorded(extrinsic, segment, factor)
+            present = kept(rng, there, config.drop)
             targets = rng.permutation(labels) if config.permute else labels
             yield key, index, response, arrival, present, targets, *disturbed
 
@@ -266,7 +263,8 @@ def packed(windows, labels, config, seed, steps, first=0):
                 chosen.append(shuffled[places[places // count == now] % count])
             chosen = np.concatenate(chosen)
             rng = np.random.default_rng([seed, step, 1])
-            present = _present(rng, config.batch, config.drop)
+            there = np.ones((config.batch, len(DETECTORS)), bool)
+            present = kept(rng, there, config.drop)
             sign = rng.choice([-1.0, 1.0], config.batch).astype(np.float32)
             swap = rng.integers(2, size=config.batch).astype(np.float32)
             shift = rng.integers(-SHIFT, SHIFT + 1, config.batch).astype(np.int32)

@@ -6,6 +6,8 @@ They import neither TensorFlow nor bilby, so that a training elsewhere can be to
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from gwres.errors import InputError, among, within
 from gwres.simulate.population import population
 
@@ -67,7 +69,8 @@ class Live:
             noise with a signal.
         loud: factor on the signals at the start; 0 lets the front end decide.
         ease: share of training over which that factor falls to 1.
-        drop: probability that a detector is missing, for each of the three.
+        drop: probability that a detector is dropped, for each that has data; those
+            that the population lacks are missing beside these.
         glitches: probability that a detector has a glitch, where the noise has them:
             far more often than in nature, so that a network sees them all.
         permute: whether a batch's labels are shuffled. This leaves nothing to learn, so
@@ -101,6 +104,23 @@ def loudness(step, steps, config):
         return 1.0
     done = min(step / (config.ease * steps), 1.0)
     return config.loud + (1.0 - config.loud) * done
+
+
+def kept(rng, there, drop):
+    """Which of the detectors that have data each window keeps; at least one.
+
+    Args:
+        rng: numpy Generator.
+        there: which detectors have data, bool (n, 3).
+        drop: probability that one of them is dropped.
+
+    Returns:
+        float32 (n, 3).
+    """
+    present = (rng.random(there.shape) >= drop) & there
+    none = ~present.any(axis=1)
+    present[none] = there[none]
+    return present.astype(np.float32)
 
 
 def eased(epochs, config):

@@ -7,11 +7,9 @@ import numpy as np
 from keras import ops
 
 from gwres.layers.fitted import Fitted
-from gwres.strain import DETECTORS
+from gwres.strain import APART_S, DETECTORS, WHITENED_RATE
 
-# Delays of L1 after H1, and of V1 after H1, in ticks: light takes 10 and 28 ms.
-DELAYS, FAR = range(-5, 6), range(-14, 15)
-POOL = 4  # ticks that become one step of the map
+POOL = 4  # ticks that become one step of the map, by default
 # Each quadrature of an SNR is clipped to this, so that the product of three detectors'
 # likelihood ratios, exp(75) at most, fits a float32.
 LOUDEST = 5.0
@@ -26,8 +24,10 @@ class Prior:
             probabilities sum to 1.
         spread: (3, n), variance of each quadrature of the SNR in each detector.
         alignment: correlation of L1's complex SNR with H1's, -1 to 1.
-        chances: probability of each of `DELAYS`; the sum is 1.
-        far: probability of each of `FAR`; the sum is 1.
+        chances: probability of each delay of L1 of `delays`; the sum is 1.
+        far: probability of each delay of V1; the sum is 1.
+        shared: as `Population.shared`: detectors that have data share the SNR of those
+            that have none.
     """
 
     cells: np.ndarray
@@ -35,6 +35,17 @@ class Prior:
     alignment: float
     chances: np.ndarray
     far: np.ndarray
+    shared: bool = False
+
+
+def delays(tick):
+    """Delays of L1, and of V1, after H1, in ticks: two ranges.
+
+    Args:
+        tick: samples between two SNRs.
+    """
+    reach = (round(APART_S[name] * WHITENED_RATE / tick) for name in DETECTORS[1:])
+    return tuple(range(-most, most + 1) for most in reach)
 
 
 def couple(spread, alignment):
@@ -75,7 +86,7 @@ def ligo_ratio(hanford, livingston, powers, weights, chances):
         livingston: real and imaginary part of L1's SNR, each (ticks, batch, n).
         powers: squared modulus of H1's SNR, then L1's, each (ticks, batch, n).
         weights: from `couple`, each (batch, n).
-        chances: probability of each of `DELAYS`.
+        chances: probability of each delay, in ticks, the middle one 0.
 
     Returns:
         (ratio without the factor that depends on H1 alone, log of that factor), each
@@ -83,7 +94,7 @@ def ligo_ratio(hanford, livingston, powers, weights, chances):
     """
     first, second, cross, log_determinant = weights
     ticks = powers[0].shape[0]
-    ends = [(-DELAYS[0], DELAYS[-1]), (0, 0), (0, 0)]
+    ends = [(len(chances) // 2, len(chances) // 2), (0, 0), (0, 0)]
     parts = second * powers[1], *livingston
     square, real, imaginary = (ops.pad(part, ends) for part in parts)
     along, across = (cross * part for part in hanford)
@@ -116,16 +127,17 @@ def virgo_ratio(power, spread, arrivals):
 
 def _arrivals(ticks, far):
     """Probability of each tick in V1 (columns) given the tick in H1 (rows)."""
-    chances = np.array([np.eye(ticks, k=delay) for delay in FAR])
+    reach = len(far) // 2
+    chances = np.array([np.eye(ticks, k=k) for k in range(-reach, reach + 1)])
     matrix = np.tensordot(far, chances, 1)
     # Only delays that stay inside the map count.
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def _grouped(x):
-    """Reshape (ticks, batch, n) to (ticks / POOL, POOL, batch, n)."""
+def _grouped(x, pool):
+    """Reshape (ticks, batch, n) to (ticks / pool, pool, batch, n)."""
     ticks, _, count = x.shape
-    return ops.reshape(x, (ticks // POOL, POOL, -1, count))
+    return ops.reshape(x, (ticks // pool, pool, -1, count))
 
 
 @keras.saving.register_keras_serializable("gwres")
@@ -134,12 +146,19 @@ class Evidence(Fitted):
 
     `logsumexp` of the map is the log Bayes factor of a signal.
 
+    Args:
+        tick: samples between two SNRs.
+        pool: ticks that become one step of the map.
+        shared: as `Prior.shared`; `fit` sets it.
+        kwargs: arguments of `Fitted`.
+
     Raises:
         ValueError: called before `fit`.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, tick=2, pool=POOL, shared=False, **kwargs):
         super().__init__(**{"dtype": "float32"} | kwargs)
+        self.tick, self.pool, self.shared = tick, pool, shared
 
     def build(self, shape):
         """Make the weights."""
@@ -148,13 +167,14 @@ class Evidence(Fitted):
             cells=(ticks, 1, count),
             spread=(len(DETECTORS), count),
             alignment=(),
-            chances=(len(DELAYS),),
+            chances=(len(delays(self.tick)[0]),),
             arrivals=(ticks, ticks),
         )
 
     def fit(self, prior):
         """Set the weights from a `Prior`."""
         ticks, count = prior.cells.shape
+        self.shared = bool(prior.shared)
         self.set(
             [[(ticks, None, count)] * 2] * len(DETECTORS),
             cells=prior.cells[:, None],
@@ -168,8 +188,8 @@ class Evidence(Fitted):
         """Turn the SNRs of `Templates` into a map of evidence and one of squared SNRs.
 
         Returns:
-            (batch, ticks / POOL, n), and the highest squared SNR of `POOL` ticks in
-            each detector, (batch, ticks / POOL, n, 3).
+            (batch, ticks / pool, n), and the highest squared SNR of `pool` ticks in
+            each detector, (batch, ticks / pool, n, 3).
         """
         self.demand("prior: call fit")
         # A missing detector has no SNR at any time.
@@ -177,6 +197,9 @@ class Evidence(Fitted):
         present = [ops.any(real[middle] != 0, axis=1) for real, _ in snr]
         present = ops.cast(ops.stack(present, 1), "float32")
         spread = present[..., None] * self.spread
+        if self.shared:
+            kept = ops.maximum(ops.sum(spread, axis=1, keepdims=True), 1e-6)
+            spread = spread * ops.sum(self.spread, axis=0) / kept
         hanford, livingston, virgo = (
             [ops.clip(part, -LOUDEST, LOUDEST) for part in parts] for parts in snr
         )
@@ -185,16 +208,85 @@ class Evidence(Fitted):
             for real, imaginary in (hanford, livingston, virgo)
         ]
         weights = couple(spread[:, :2], self.alignment)
-        chances = [self.chances[place] for place in range(len(DELAYS))]
+        chances = [self.chances[place] for place in range(self.chances.shape[0])]
         ratio, log_factor = ligo_ratio(hanford, livingston, powers, weights, chances)
         ratio = ratio * virgo_ratio(powers[2], spread[:, 2], self.arrivals)
         ratio = ratio * ops.exp(log_factor + self.cells)
-        cells = ops.log(ops.sum(_grouped(ratio), axis=1))
-        power = ops.stack([ops.max(_grouped(square), 1) for square in powers], -1)
+        cells = ops.log(ops.sum(_grouped(ratio, self.pool), axis=1))
+        power = ops.stack(
+            [ops.max(_grouped(square, self.pool), 1) for square in powers], -1
+        )
         return ops.transpose(cells, (1, 0, 2)), ops.transpose(power, (1, 0, 2, 3))
 
     def compute_output_shape(self, shape):
-        """(batch, ticks / POOL, n) and (batch, ticks / POOL, n, 3)."""
+        """(batch, ticks / pool, n) and (batch, ticks / pool, n, 3)."""
         ticks, batch, count = shape[0][0]
-        cells = batch, ticks // POOL, count
+        cells = batch, ticks // self.pool, count
         return cells, (*cells, len(DETECTORS))
+
+    def get_config(self):
+        """The arguments that make the layer again."""
+        return super().get_config() | {
+            "tick": self.tick,
+            "pool": self.pool,
+            "shared": self.shared,
+        }
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What the maps of `Evidence` are in noise.
+
+    Args:
+        cells: mean and standard deviation of the evidence.
+        highest: the same of the highest SNR, `amplitude` of its square.
+    """
+
+    cells: tuple[float, float]
+    highest: tuple[float, float]
+
+
+def amplitude(power):
+    """Square root, whose slope at zero is finite."""
+    return ops.sqrt(power + 0.01)
+
+
+@keras.saving.register_keras_serializable("gwres")
+class Image(Fitted):
+    """What a network sees of `Evidence`: maps of zero mean and unit variance in noise.
+
+    Raises:
+        ValueError: called before `fit`.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32"} | kwargs)
+
+    def build(self, shape):
+        """Make the weights."""
+        self.unset(mean=(2,), deviation=(2,))
+
+    def fit(self, noise):
+        """Set the weights from a `Noise`."""
+        mean, deviation = np.transpose([noise.highest, noise.cells])
+        cells = None, None, None
+        self.set([cells, (*cells, len(DETECTORS))], mean=mean, deviation=deviation)
+
+    def call(self, maps):
+        """Turn the maps of `Evidence` into an image.
+
+        Returns:
+            The evidence as it is, and (batch, ticks / pool, n, 4), the highest SNR in
+            each detector, and the evidence.
+        """
+        self.demand("levels of noise: call fit")
+        cells, power = maps
+        highest = (amplitude(power) - self.mean[0]) / self.deviation[0]
+        # Evidence that reaches the upper limit is far above noise.
+        clipped = ops.clip((cells - self.mean[1]) / self.deviation[1], -4.0, 8.0)
+        return cells, ops.concatenate([highest, clipped[..., None]], axis=-1)
+
+    def compute_output_shape(self, shape):
+        """(batch, ticks / pool, n), and the same with four channels."""
+        cells = tuple(shape[0])
+        return cells, (*cells, len(DETECTORS) + 1)

@@ -1,23 +1,29 @@
 """A matched filter in the graph: whitened strain to SNRs over time and mass."""
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.lib.stride_tricks import sliding_window_view
 
 from gwres.errors import InputError
 from gwres.layers.fitted import Fitted
-from gwres.strain import DETECTORS, WHITENED_RATE, WHITENED_SAMPLES
+from gwres.layers.whiten import fade
+from gwres.strain import DETECTORS, EARTH_S, WHITENED_RATE, WHITENED_SAMPLES
 
 AFTER = 32  # samples of a template after its merger
-SPAN = 352  # samples in which there are SNRs: 0.34 s
-FIRST_S = 1.4795  # time of the first SNR: the first merger, less light travel time
+BEGIN_S = 0.0205  # how long before the first merger the first SNR is: light's way
+STEP = 32  # samples of which a map's span is a multiple; `teacher` sums over them
 SHIFTS = range(-16, 17, 2)  # samples by which a template is moved to match another
 # H1 and L1 share a noise curve and so a set of templates, 0; V1 has its own, 1.
 CURVES, CURVE = (0, 2), (0, 0, 1)
 # The convolution takes blocks of this many samples as channels, which is faster.
 FOLD = 16
+# Delays of L1 after H1, in samples, at which `products` couples them: light takes 10
+# ms, and a signal's SNR is high for some milliseconds.
+APART = (-8, -4, 0, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -28,24 +34,55 @@ class Grid:
         count: number of templates, in order of chirp mass.
         rank: number of principal components that the templates are sums of.
         length: samples of a template.
-        tick: samples between two SNRs, a divisor of `FOLD`.
+        tick: samples between two SNRs, 1, 2 or 4.
+        first_s: time of the first SNR, s after the window's start.
+        span: samples in which there are SNRs, a multiple of `STEP`.
+        pool: ticks that become one step of the map of evidence.
     """
 
     count: int
     rank: int
     length: int
     tick: int
+    first_s: float = 1.4795
+    span: int = 352
+    pool: int = 4
+
+    def over(self, low, high):
+        """The same grid, with SNRs for mergers from `low` to `high`, s."""
+        first = round(low - BEGIN_S, 6)
+        steps = math.ceil((high + EARTH_S - first) * WHITENED_RATE / STEP)
+        return replace(self, first_s=first, span=STEP * steps)
 
     @property
     def ticks(self):
         """Number of SNRs."""
-        return SPAN // self.tick
+        return self.span // self.tick
+
+    @property
+    def times(self):
+        """Time of each SNR, s after the window's start, (ticks,)."""
+        return self.first_s + np.arange(self.ticks) * self.tick / WHITENED_RATE
+
+    @property
+    def coupled(self):
+        """`APART` in ticks."""
+        return tuple(delay // self.tick for delay in APART)
+
+    @property
+    def begin(self):
+        """First sample that the first SNR is computed from, below 0 before a window."""
+        return round(self.first_s * WHITENED_RATE) - (self.length - AFTER)
 
 
 # The coherent evidence of the coarse grid has 0.003 less ROC-AUC than that of the fine
 # one; with a tick of 4 it would have 0.008 less: experiments/README.md.
 FINE = Grid(count=64, rank=40, length=1056, tick=2)
 COARSE = Grid(count=32, rank=24, length=640, tick=2)
+# For populations with light binaries, of many cycles: there the fine grid has 0.001
+# less than one twice as fine, and the coarse one 0.005 less than the fine one.
+WIDE_FINE = Grid(count=128, rank=80, length=640, tick=2, pool=8)
+WIDE_COARSE = Grid(count=64, rank=56, length=640, tick=4)
 
 
 @dataclass(frozen=True)
@@ -53,6 +90,7 @@ class Design:
     """Templates as sums of a few basis waveforms; sizes are those of a `Grid`.
 
     Args:
+        grid: the `Grid`.
         basis: complex64 (2, rank, length), orthonormal, for H1 with L1, and for V1.
         mix: complex64 (2, count, rank), coefficients of each template.
         share: (count,), share of the population that matches this template best; the
@@ -61,6 +99,7 @@ class Design:
             the distance they were made for.
     """
 
+    grid: Grid
     basis: np.ndarray
     mix: np.ndarray
     share: np.ndarray
@@ -105,7 +144,8 @@ def design(series, grid):
     matched = np.bincount(nearest, minlength=count)
     # The waveform is the real part, which holds half of the analytic signal's power.
     total = [np.bincount(nearest, norm**2 / 2, count) for norm in norms]
-    return Design(basis, mix, matched / len(nearest), np.stack(total) / matched)
+    share, power = matched / len(nearest), np.stack(total) / matched
+    return Design(grid, basis, mix, share, power)
 
 
 def _match(rows):
@@ -160,18 +200,38 @@ def snr_map(x, basis, mix, tick):
     kernels = [ops.pad(basis, [(start, FOLD - start), (0, 0)]) for start in starts]
     kernel = ops.reshape(ops.concatenate(kernels, 1), (-1, FOLD, len(starts) * parts))
     y = ops.conv(x, kernel, 1, "valid")
-    y = ops.transpose(ops.reshape(y, (-1, SPAN // tick, parts)), (1, 0, 2))
+    y = ops.transpose(ops.reshape(y, (-1, y.shape[1] * len(starts), parts)), (1, 0, 2))
     return ops.matmul(y, mix[0]), ops.matmul(y, mix[1])
 
 
-def _reach(whitened, length):
+def _reach(whitened, grid):
     """Samples that the SNRs are computed from, in blocks: (batch, 3, blocks, FOLD)."""
-    first = round(FIRST_S * WHITENED_RATE) - (length - AFTER)
-    samples = SPAN + length
-    x = ops.transpose(whitened, (0, 2, 1))[..., first : first + samples]
-    short = max(first + samples - WHITENED_SAMPLES, 0)
-    x = ops.pad(x, [(0, 0), (0, 0), (0, short)])
+    samples = grid.span + grid.length
+    first, stop = grid.begin, grid.begin + samples
+    x = ops.transpose(whitened, (0, 2, 1))[..., max(first, 0) : stop]
+    short = max(-first, 0), max(stop - WHITENED_SAMPLES, 0)
+    x = ops.pad(x, [(0, 0), (0, 0), short])
     return ops.reshape(x, (-1, len(DETECTORS), samples // FOLD, FOLD))
+
+
+def _scale(templates, grid):
+    """One over the share of each template's norm that lies in the window.
+
+    Args:
+        templates: complex (count, length), of norm sqrt(2).
+        grid: a `Grid`.
+
+    Returns:
+        float32 (ticks, 1, count).
+    """
+    weight = np.zeros(grid.length + grid.span)
+    inside = fade(WHITENED_SAMPLES)[max(grid.begin, 0) :, 0] ** 2
+    inside = inside[: len(weight) - max(-grid.begin, 0)]
+    weight[max(-grid.begin, 0) :][: len(inside)] = inside
+    power = np.abs(templates) ** 2 / 2
+    starts = np.arange(grid.ticks) * grid.tick
+    held = sliding_window_view(weight, grid.length)[starts] @ power.T
+    return (np.maximum(held, 1e-3) ** -0.5).astype(np.float32)[:, None]
 
 
 def _real(mix):
@@ -191,6 +251,9 @@ class Templates(Fitted):
 
     Nothing here is learned: the templates are physics, and without gradients through
     them training takes half the time.
+
+    Where the grid begins so early that templates reach out of the window, SNRs are
+    scaled to unit variance.
 
     Args:
         grid: a `Grid`, or a dict of its fields.
@@ -214,15 +277,20 @@ class Templates(Fitted):
             basis=(curves, self.grid.length, parts),
             mix=(curves, 2, parts, self.grid.count),
         )
+        if self.grid.begin < 0:
+            self.unset(scale=(curves, self.grid.ticks, 1, self.grid.count))
 
     def fit(self, designed):
         """Set the weights from a `Design`."""
         basis = np.swapaxes(designed.basis, 1, 2)
-        self.set(
-            (None, WHITENED_SAMPLES, len(DETECTORS)),
-            basis=np.concatenate([basis.real, basis.imag], axis=-1),
-            mix=np.stack([_real(mix) for mix in designed.mix]),
-        )
+        values = {
+            "basis": np.concatenate([basis.real, basis.imag], axis=-1),
+            "mix": np.stack([_real(mix) for mix in designed.mix]),
+        }
+        if self.grid.begin < 0:
+            made = designed.mix @ designed.basis
+            values["scale"] = np.stack([_scale(each, self.grid) for each in made])
+        self.set((None, WHITENED_SAMPLES, len(DETECTORS)), **values)
 
     def call(self, whitened):
         """Whitened windows (batch, 2048, 3) to `snr_map` of H1, L1 and V1.
@@ -230,10 +298,16 @@ class Templates(Fitted):
         Time comes first: slices of the first axis need no copy.
         """
         self.demand("design: call fit")
-        x = _reach(whitened, self.grid.length)
-        return tuple(
+        x = _reach(whitened, self.grid)
+        snr = (
             snr_map(x[:, place], self.basis[curve], self.mix[curve], self.grid.tick)
             for place, curve in enumerate(CURVE)
+        )
+        if self.grid.begin >= 0:
+            return tuple(snr)
+        return tuple(
+            tuple(part * ops.cast(self.scale[curve], part.dtype) for part in parts)
+            for curve, parts in zip(CURVE, snr)
         )
 
     def compute_output_shape(self, shape):
@@ -246,9 +320,7 @@ class Templates(Fitted):
         return super().get_config() | {"grid": asdict(self.grid)}
 
 
-# Delays of L1 after H1, in ticks of `COARSE`, at which `products` couples them: light
-# takes 10 ms, and a signal's SNR is high for some milliseconds.
-COUPLED = (-4, -2, 0, 2, 4)
+COUPLED = COARSE.coupled
 # Each quadrature of an SNR is clipped to this, so that one loud signal does not drown
 # all others in the network's first layers.
 CLIP = 5.0

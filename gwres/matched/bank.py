@@ -15,16 +15,29 @@ from gwres.simulate.waveforms import (
     STEP_HZ,
     polarisations,
 )
-from gwres.strain import BAND, DURATION, WHITENED_RATE, WHITENED_SAMPLES
+from gwres.strain import BAND, DURATION, EARTH_S, WHITENED_RATE, WHITENED_SAMPLES
 
 APPROXIMANT = "IMRPhenomD"
 SEED = 0
-# 256 have the AUC of 1024, and of precessing templates, to 0.001.
-TEMPLATES = 256
-EARTH_S = 0.0213  # light travel time to a detector from the geocentre
+# 256 have the AUC of 1024, and of precessing templates, to 0.001; with light binaries
+# 1024 have 0.004 more: experiments/README.md.
+TEMPLATES, WIDE_TEMPLATES = 256, 1024
+# Chirp mass below which a binary has so many cycles in a window that more templates
+# are needed, solar masses.
+LIGHT_MSUN = 6.0
 # `ORIENTATION` averaged over the sky, where the mean of F+^2 + Fx^2 is 2/5.
 RESPONSE = 2 / 5 * ORIENTATION
 BLOCK = 32  # templates at a time, so that their series stay in the processor's cache
+
+
+def wide(population):
+    """Whether a population has light binaries, which need more templates."""
+    return population.lightest_msun < LIGHT_MSUN
+
+
+def enough(population):
+    """How many templates represent a population."""
+    return WIDE_TEMPLATES if wide(population) else TEMPLATES
 
 
 def templates(population, count, seed=SEED):
@@ -51,7 +64,8 @@ def templates(population, count, seed=SEED):
         binaries[f"tilt_{body}"] = np.where(along < 0, np.pi, 0.0)
     order = np.argsort(binaries["chirp_mass"])
     rows = [{k: float(v[i]) for k, v in binaries.items()} for i in order]
-    return np.stack([polarisations(row, APPROXIMANT, BAND[1])[0] for row in rows])
+    made = APPROXIMANT, BAND[1], population.held_s
+    return np.stack([polarisations(row, *made)[0] for row in rows])
 
 
 def whitened(plus, gains, rate):

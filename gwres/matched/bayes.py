@@ -62,10 +62,11 @@ def log_factor(white, present, model, rng, draws=DRAWS):
     prior = -np.log(len(ratios[0]) * (high - low) * WHITENED_RATE)
     angle = rng.uniform(0, np.pi, draws)[:, None, None]
     response = sky.plus[place] * np.cos(angle) + sky.cross[place] * np.sin(angle)
-    reach = waveforms.reach(model.binaries.whole[waveform], response)
-    response *= np.asarray(present)[:, None]
+    heard = response * np.asarray(present)[:, None]
+    counted = heard if population.shared and any(present) else response
+    reach = waveforms.reach(model.binaries.whole[waveform], counted)
     times = arrival[:, None] + sky.late[place] * WHITENED_RATE
-    matched, power = _output_and_power(z, response, waveform, times, model)
+    matched, power = _output_and_power(z, heard, waveform, times, model)
     weights = _over_distance(matched, power, reach, population.loudness)
     weights += prior - weight - sky_weight
     return (
@@ -82,7 +83,7 @@ def _correlations(white, model):
         size = spectra.shape[1]
         data = scipy.fft.fft(strain.astype(np.complex64), size)
         series = scipy.fft.ifft(data * spectra)[:, lags % size]
-        flat = mix.reshape(-1, RANK).conj() @ series
+        flat = mix.reshape(-1, mix.shape[-1]).conj() @ series
         correlations.append(flat.reshape(len(mix), 2, model.ticks))
     return correlations
 
@@ -98,9 +99,10 @@ def _detector_ratios(z, present, model):
     # Inclined binaries keep between half and all of the response.
     heard = 0.75 * response[:, None] * powers / 2
     spreads = model.population.loudness.spread(heard * REFERENCE_MPC**2)
+    spreads = model.population.heard(spreads, present)
     ratios = []
-    for detector, has_data in enumerate(present):
-        power, spread = powers[detector], has_data * spreads[detector]
+    for detector, power in enumerate(powers):
+        spread = spreads[detector]
         first = z[detector][:, 0]
         scale = spread / (1 + spread) / (2 * np.maximum(power, 1e-9))
         exponent = (first.real**2 + first.imag**2) * scale[:, None].astype(np.float32)

@@ -8,17 +8,19 @@ from scipy.linalg import eigh
 
 from gwres.layers.templates import CURVES
 from gwres.layers.whiten import fade, gain, resampled
-from gwres.matched.bank import EARTH_S, whitened
+from gwres.matched.bank import whitened
 from gwres.simulate import waveforms
 from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.population import Population
 from gwres.simulate.waveforms import STEP_HZ
-from gwres.strain import BAND, WHITENED_RATE, WHITENED_SAMPLES
+from gwres.strain import BAND, EARTH_S, WHITENED_RATE, WHITENED_SAMPLES
 
 BINARIES, DIRECTIONS = 4096, 40_000  # number of draws that represent the population
 RISE_HZ = 1.0  # width of whitening's lower edge, where the signals begin
 BEFORE, AFTER = 1792, 96  # samples of a waveform kept before and after its merger
-RANK = 56  # principal components that hold all but 0.1% of the waveforms' power
+# Principal components, as many as hold all but 0.1% of the waveforms' power, but not
+# less than `RANK`, which holds it of `g2net`.
+RANK, LOST, MOST = 56, 1e-3, 256
 EDGE = 4  # spare ticks on each side, to interpolate over
 GRID = 12  # ticks between the times at which the waveforms' power is computed
 
@@ -28,8 +30,8 @@ class Binaries:
     """Waveforms of a population as sums of principal components, by noise curve.
 
     Args:
-        spectra: (2, RANK, m), conjugate DFT of the components, for H1 with L1, and V1.
-        mix: (2, n, 2, RANK), coefficients of each polarisation, the stronger first.
+        spectra: (2, rank, m), conjugate DFT of the components, for H1 with L1, and V1.
+        mix: (2, n, 2, rank), coefficients of each polarisation, the stronger first.
         crossed: (n,), whether the stronger one is the cross polarisation.
         power: (2, times, n, 3), every `GRID` ticks: squared optimal SNR of the first
             polarisation at `REFERENCE_MPC`, of the second, and their overlap; only what
@@ -109,7 +111,7 @@ def draw(population, asd, binaries=BINARIES, seed=0):
     crossed = np.diff(np.linalg.norm(rows[0], axis=-1), axis=-1)[:, 0] > 0
     rows[:, crossed] = rows[:, crossed, ::-1]
     power = np.stack([_power(series, first, ticks) for series in rows])
-    parts = [_expand(series) for series in rows]
+    parts = [_expand(series, basis) for series, basis in zip(rows, _bases(rows))]
     spectra, mix = (np.stack(part) for part in zip(*parts))
     sample = Binaries(spectra, mix, crossed, power, whole)
     sky = _sky(rng)
@@ -148,16 +150,37 @@ def _power(rows, first, ticks):
     return np.stack([(product @ weight).T for product in products], axis=-1)
 
 
-def _expand(rows):
-    """Spectra of the principal components of rows, and the rows' coefficients."""
+def _bases(rows):
+    """Principal components of the rows of both curves, as many as are needed."""
+    for most in (RANK, MOST):
+        found = [_components(series, most) for series in rows]
+        lost = np.max([lost for _, lost in found], axis=0)
+        if lost[-1] <= LOST:
+            break
+    rank = min(max(int((lost > LOST).sum()) + 1, RANK), most)
+    return [basis[-rank:] for basis, _ in found]
+
+
+def _components(rows, most):
+    """Principal components of rows, the strongest last.
+
+    Returns:
+        (complex64 (most, samples), share of the power that 1, 2, ... of them lack).
+    """
     flat = rows.reshape(-1, rows.shape[-1])
     unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
     size = flat.shape[1]
-    kept = [size - RANK, size - 1]
-    _, vectors = eigh((unit.T @ unit.conj()), subset_by_index=kept)
-    basis = vectors.T.astype(np.complex64)
+    product = unit.T @ unit.conj()
+    values, vectors = eigh(product, subset_by_index=[size - most, size - 1])
+    lost = 1 - np.cumsum(values[::-1]) / np.trace(product).real
+    return vectors.T.astype(np.complex64), lost
+
+
+def _expand(rows, basis):
+    """Spectra of components of rows, and the rows' coefficients."""
+    flat, size = rows.reshape(-1, rows.shape[-1]), rows.shape[-1]
     spectra = scipy.fft.fft(basis, scipy.fft.next_fast_len(WHITENED_SAMPLES + size))
-    return spectra.conj(), (flat @ basis.conj().T).reshape(len(rows), 2, RANK)
+    return spectra.conj(), (flat @ basis.conj().T).reshape(len(rows), 2, len(basis))
 
 
 def _later(chances, ticks):

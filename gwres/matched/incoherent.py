@@ -3,11 +3,10 @@
 import numpy as np
 from scipy.ndimage import convolve1d, maximum_filter1d
 
-from gwres.strain import DETECTORS, WHITENED_RATE
+from gwres.strain import APART_S, DETECTORS, WHITENED_RATE
 
 # A complex series at this rate holds all frequencies from 0 to 512 Hz.
 RATE = WHITENED_RATE // 2
-REACH_S = {"L1": 0.010, "V1": 0.028}  # light travel time from H1
 
 
 def coincident(squares, spread):
@@ -22,7 +21,7 @@ def coincident(squares, spread):
     """
     total = squares[0]
     for detector, square in zip(DETECTORS[1:], squares[1:]):
-        near = 2 * int(REACH_S[detector] * RATE) + 1
+        near = 2 * int(APART_S[detector] * RATE) + 1
         total = total + maximum_filter1d(square, near, axis=-1, mode="constant")
     return float(total.max())
 
@@ -68,7 +67,7 @@ def _mean(squares, weights):
     """Log of the mean over template, time and delays of exp(weights x squares)."""
     total = weights[0] * squares[0].astype(float)
     for detector, square, weight in zip(DETECTORS[1:], squares[1:], weights[1:]):
-        near = np.ones(2 * int(REACH_S[detector] * RATE) + 1)
+        near = np.ones(2 * int(APART_S[detector] * RATE) + 1)
         exponent = weight * square.astype(float)
         peak = exponent.max()
         # Not a running sum, which would carry the peak's rounding errors along.

@@ -1,7 +1,6 @@
 """The classical baseline: a matched filter that scores windows like any model."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -25,12 +24,12 @@ from gwres.matched import bayes, draws, reweighted
 from gwres.matched.bank import (
     APPROXIMANT,
     SEED,
-    TEMPLATES,
+    enough,
     snr_series,
     template_bank,
     templates,
 )
-from gwres.matched.design import LAYOUT, filters
+from gwres.matched.design import filters, layout
 from gwres.matched.incoherent import RATE, STATISTICS, marginal
 from gwres.progress import progress
 from gwres.strain import DETECTORS, SHAPE
@@ -49,26 +48,27 @@ def _incoherent(statistic, population, asd):
 
     It takes whitened windows and, for each, which detectors are present.
     """
-    bank = template_bank(templates(population, TEMPLATES), asd, population)
+    bank = template_bank(templates(population, enough(population)), asd, population)
 
     def scorer(white, present):
         for window, detectors in zip(white, present):
             blocks = [z.real**2 + z.imag**2 for z in snr_series(window, bank)]
-            yield STATISTICS[statistic](np.hstack(blocks), bank.spread * detectors)
+            spread = population.heard(bank.spread, detectors)
+            yield STATISTICS[statistic](np.hstack(blocks), spread)
 
     return scorer
 
 
 def _reweighted(population, asd):
     """As `_incoherent`, with `marginal` of re-weighted SNRs, behind a gate."""
-    bank = template_bank(templates(population, TEMPLATES), asd, population)
+    bank = template_bank(templates(population, enough(population)), asd, population)
     bands = reweighted.bands(bank)
 
     def scorer(white, present):
         for window, detectors in zip(white, present):
             gated, _ = reweighted.gate(window)
             squares = reweighted.squares(gated, bands)
-            yield marginal(squares, bank.spread * detectors)
+            yield marginal(squares, population.heard(bank.spread, detectors))
 
     return scorer
 
@@ -76,7 +76,8 @@ def _reweighted(population, asd):
 def _coherent(population, asd):
     """As `_incoherent`, with the log Bayes factor of `layers.evidence`."""
     front = filters(population, asd)
-    series, evidence = Templates(dtype="float32"), Evidence()
+    grid = front.design.grid
+    series, evidence = Templates(grid, dtype="float32"), Evidence(grid.tick, grid.pool)
     series.fit(front.design)
     evidence.fit(front.prior)
 
@@ -175,12 +176,12 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
     key = {
         "windows": windows.key,
         "asd": fingerprint(asd),
-        "population": asdict(population),
+        "population": population.key,
         "statistic": statistic,
-        "bank": [APPROXIMANT, TEMPLATES, SEED, RATE],
+        "bank": [APPROXIMANT, enough(population), SEED, RATE],
         "layout": {
             "reweighted": reweighted.LAYOUT,
-            "coherent": LAYOUT,
+            "coherent": layout(population),
             "bayes": [*bayes.LAYOUT, seed],
         }.get(statistic, 1),
     }

@@ -4,16 +4,14 @@ import keras
 from keras import layers, ops
 
 from gwres.errors import InputError, among
-from gwres.layers.evidence import Evidence
+from gwres.layers.evidence import Evidence, Image
 from gwres.layers.spectrogram import Spectrogram
-from gwres.layers.templates import COARSE, Products, Templates
+from gwres.layers.templates import COARSE, FINE, Products, Templates
 from gwres.layers.whiten import Whiten
 from gwres.models.resnet import merged, odds, stem, trunk
 from gwres.strain import ASD_SHAPE, DETECTORS, SHAPE, WHITENED_SAMPLES
 
 FEATURES = 64  # channels that the products of a time become
-# Mean and standard deviation in noise, of the evidence and of the highest SNR.
-NOISE, HIGHEST = (-10.4, 1.34), (1.8, 0.6)
 FRONTENDS = ("templates", "waveform", "spectrogram")
 # Channels of the first stage. A bottleneck's output is four times as wide, and an
 # image costs more than four times as much as a waveform.
@@ -34,7 +32,7 @@ def network(config, frontend, filters=None):
             "spectrogram", a 2-D network on constant-Q amplitudes. All are computed in
             the graph.
         filters: a `design.Filters` for the front ends `templates` and `waveform`;
-            without them, their weights must be loaded.
+            without them, grids are those of `g2net` and weights must be loaded.
 
     Returns:
         keras.Model of (batch, 2048, 3) to (batch, 1).
@@ -53,17 +51,15 @@ def network(config, frontend, filters=None):
 
 
 def _templates(whitened, config, filters):
-    templates = Templates(fitted=True, name="templates")
-    evidence = Evidence(fitted=True, name="evidence")
+    grid = FINE if filters is None else filters.design.grid
+    templates = Templates(grid, fitted=True, name="templates")
+    evidence = Evidence(grid.tick, grid.pool, fitted=True, name="evidence")
+    image = Image(fitted=True, name="image")
     if filters is not None:
         templates.fit(filters.design)
         evidence.fit(filters.prior)
-    cells, power = evidence(templates(whitened))
-    mean, deviation = NOISE
-    # Evidence that reaches the upper limit is far above noise.
-    clipped = ops.expand_dims(ops.clip((cells - mean) / deviation, -4.0, 8.0), -1)
-    mean, deviation = HIGHEST
-    x = layers.Concatenate()([(ops.sqrt(power + 0.01) - mean) / deviation, clipped])
+        image.fit(filters.noise)
+    cells, x = image(evidence(templates(whitened)))
     bayes = ops.logsumexp(cells, axis=(1, 2))[:, None]
     beside = ops.clip(bayes / 4, -2.0, 4.0)
     # The logit starts as the log Bayes factor, and the network learns to correct it.
@@ -71,15 +67,16 @@ def _templates(whitened, config, filters):
 
 
 def _waveform(whitened, config, filters):
-    chirps = Templates(COARSE, fitted=True, name="chirps")
+    grid = COARSE if filters is None else filters.coarse.grid
+    chirps = Templates(grid, fitted=True, name="chirps")
     if filters is not None:
         chirps.fit(filters.coarse)
-    x = Products()(chirps(whitened))
+    x = Products(grid.coupled)(chirps(whitened))
     # Which products make a coincidence, of which templates, is learned here.
     x = layers.Dense(FEATURES, kernel_initializer="lecun_normal")(x)
     x = ops.transpose(layers.Activation("relu")(x), (1, 0, 2))
-    # SNRs 2 ms apart are finer than what is left to tell: a quarter as many steps do.
-    x = merged(x, config, 1, strides=4)
+    # SNRs 2 ms apart are finer than what is left to tell: steps of 8 ms will do.
+    x = merged(x, config, 1, strides=8 // grid.tick)
     return trunk(x, config, 1, odds(x, config, 1))
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ SNRS = tuple(f"snr_{detector}" for detector in DETECTORS)
 # Kind and SNR of the loudest glitch in each detector, "" and 0 without.
 GLITCHES = tuple(f"glitch_{detector}" for detector in DETECTORS)
 GLITCH_SNRS = tuple(f"glitch_snr_{detector}" for detector in DETECTORS)
+ALL = np.ones(len(DETECTORS), bool)
 COLUMNS = ("id", "split", "target", *PARAMETERS, *SNRS, "network_snr")
 
 
@@ -80,14 +81,18 @@ class Source:
             quiet = self.noise.window(rng, known, self.population.merger_s)
             window = quiet.strain
             row = {"id": self.id(index), "split": self.split}
-            for detector, kind, loudness in zip(DETECTORS, GLITCHES, GLITCH_SNRS):
-                row[kind], row[loudness] = quiet.loudest(detector)
             row["target"] = int(rng.integers(2))
+            present = self.population.present(rng, 1)[0]
+            for place, detector in enumerate(DETECTORS):
+                # A missing detector has no glitch either.
+                found = quiet.loudest(detector) if present[place] else ("", 0.0)
+                row[GLITCHES[place]], row[GLITCH_SNRS[place]] = found
             if row["target"]:
-                injection, truth = signal(self.population, rng, quiet.asds)
+                injection, truth = signal(self.population, rng, present, quiet.asds)
                 window += injection
                 row |= truth
-            strain.append(window)
+            # A missing detector is a row of zeros.
+            strain.append(window * present[:, None])
             rows.append(row)
             estimates.append(quiet.estimate)
         table = pd.DataFrame(rows, columns=self.columns)
@@ -98,23 +103,26 @@ def _number(text):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:5], "big")
 
 
-def signal(population, rng, asds=None):
+def signal(population, rng, present=ALL, asds=None):
     """One signal as the three detectors record it.
 
     Args:
         population: a `Population`.
         rng: numpy Generator.
+        present: whether each detector has data, (3,).
         asds: those of the noise, at `noise.HERTZ`; None for G2Net's.
 
     Returns:
         (float64 strain of shape (3, 4096), dict of `PARAMETERS` and the optimal SNRs,
-        of the whole signal from 20 Hz up, not only of the part in the window).
+        zero in missing detectors; of the whole signal from 20 Hz up, or of the last
+        `Population.held_s`, not only of the part in the window).
     """
     truth, polarisations = waveforms.draw(population, rng, SAMPLE_RATE / 2)
     power = waveforms.power(polarisations, asds)
-    extrinsic = waveforms.place(population, power[None], rng)
+    extrinsic = waveforms.place(population, power[None], rng, present[None])
     truth |= {name: float(values[0]) for name, values in extrinsic.items()}
     strain, snrs = record(truth, polarisations, asds)
+    strain, snrs = strain * present[:, None], snrs * present
     truth |= dict(zip(SNRS, snrs)) | {"network_snr": float(np.sqrt((snrs**2).sum()))}
     return strain, truth
 
@@ -182,8 +190,14 @@ def cached_windows(source, count):
 
 def describe(source, count):
     """All that a set of windows depends on, as the key of its cache."""
-    made_from = {**asdict(source), "count": count, "low_hz": BAND[0], "layout": 2}
-    del made_from["noise"]
+    made_from = {
+        "population": source.population.key,
+        "seed": source.seed,
+        "split": source.split,
+        "count": count,
+        "low_hz": BAND[0],
+        "layout": 2,
+    }
     return made_from | source.noise.described()
 
 
@@ -221,7 +235,7 @@ def write(folder, population, train, test, seed):
         InputError: the folder holds other data.
     """
     folder = Path(folder)
-    settings = {**asdict(population), "train": train, "test": test, "seed": seed}
+    settings = {**population.key, "train": train, "test": test, "seed": seed}
     settings = json.loads(json.dumps(settings))
     stamp = folder / "simulation.json"
     if stamp.is_file():

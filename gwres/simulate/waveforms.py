@@ -1,9 +1,9 @@
 """Polarisations of binary black holes, and the bank that training draws from."""
 
 import logging
-from dataclasses import asdict
 from functools import cache
 
+import lal
 import numpy as np
 import pandas as pd
 from bilby.gw.conversion import chirp_mass_and_mass_ratio_to_component_masses
@@ -14,36 +14,53 @@ from gwres.cores import workers
 from gwres.progress import progress
 from gwres.simulate.detectors import patterns
 from gwres.simulate.noise import GAUSSIAN, HERTZ, inner, measured
-from gwres.simulate.population import INTRINSIC, PLACE
+from gwres.simulate.population import INTRINSIC, PLACE, TAPER_S
 from gwres.strain import BAND, DETECTORS, WHITENED_RATE
 
-STEP_HZ = 1 / 8  # signals from 20 Hz up last up to 6 s: coarser steps wrap them
+STEP_HZ = 1 / 8  # what lasts more than 8 s would wrap round: see `LONGEST_S`
+# Signals that are cut begin where Newton's inspiral would last this long. Higher orders
+# and spins make that 2 to 6 s, longer than any part that is kept, and no wrap.
+LONGEST_S = 4.0
 REFERENCE_MPC = 1000.0
-# A waveform of the bank is 3 s at the whitened rate, with the merger on a sample. A
-# window of it with the merger at 1.5 to 1.8 s, give or take 60 ms, lies clear of the
-# taper.
-BANK_SAMPLES = 3 * WHITENED_RATE
-BANK_MERGER_S = 2.375
-BANK_TAPER_S = 0.25
-# First sample of a window in it; there most mergers need little shift.
-BANK_START = int(0.75 * WHITENED_RATE)
 CHUNK = 256
 ATTEMPTS = 10
 
 
-def bank_frequencies():
-    """Frequencies of the bank, Hz: the bins of 3 s within `BAND`."""
-    frequencies = np.fft.rfftfreq(BANK_SAMPLES, 1 / WHITENED_RATE)
+def bank_frequencies(segment):
+    """Frequencies of a bank, Hz: the bins of its `Segment` within `BAND`."""
+    frequencies = np.fft.rfftfreq(segment.samples, 1 / WHITENED_RATE)
     return frequencies[(frequencies >= BAND[0]) & (frequencies < BAND[1])]
 
 
-def polarisations(parameters, approximant, high_hz):
+def _begin_hz(chirp_mass):
+    """Frequency at which Newton's inspiral is `LONGEST_S` before its merger, Hz.
+
+    f = (5 / (256 t))^(3/8) (G M / c^3)^(-5/8) / pi, with the chirp mass M.
+    """
+    mass = chirp_mass * lal.MTSUN_SI
+    return (5 / (256 * LONGEST_S)) ** 0.375 * mass**-0.625 / np.pi
+
+
+def _cut(spectra, held_s):
+    """Spectra without what is more than `held_s` before the merger at time zero."""
+    series = np.fft.irfft(spectra, axis=-1)
+    samples = series.shape[-1]
+    before = (samples - np.arange(samples)) * (1 / STEP_HZ / samples)
+    # The second half of the series are times before zero.
+    rise = np.clip((held_s + TAPER_S - before) / TAPER_S, 0, 1)
+    rise[: samples // 2] = 1
+    return np.fft.rfft(series * np.sin(np.pi / 2 * rise) ** 2, axis=-1)
+
+
+def polarisations(parameters, approximant, high_hz, held_s=None):
     """Plus and cross of one binary, with the merger at time zero.
 
     Args:
         parameters: dict of `INTRINSIC` names to floats, solar masses and rad.
         approximant: lalsimulation's name of the waveform.
         high_hz: the last frequency, Hz.
+        held_s: as `Population.held_s`, below 4 s: the signal is cut that long before
+            its merger, and rises over `TAPER_S` before that.
 
     Returns:
         complex128 (2, n): the continuous Fourier transform in strain/Hz at
@@ -57,6 +74,9 @@ def polarisations(parameters, approximant, high_hz):
         parameters["chirp_mass"], parameters["mass_ratio"]
     )
     orientation = {k: parameters[k] for k in INTRINSIC[2:]}
+    lowest = BAND[0]
+    if held_s is not None:
+        lowest = max(lowest, _begin_hz(parameters["chirp_mass"]))
     waveform = lal_binary_black_hole(
         np.arange(round(high_hz / STEP_HZ) + 1) * STEP_HZ,
         mass_1=mass_1,
@@ -64,14 +84,14 @@ def polarisations(parameters, approximant, high_hz):
         luminosity_distance=REFERENCE_MPC,
         waveform_approximant=approximant,
         reference_frequency=BAND[0],
-        minimum_frequency=BAND[0],
+        minimum_frequency=lowest,
         maximum_frequency=high_hz,
         **orientation,
     )
     spectra = np.stack([waveform["plus"], waveform["cross"]])
     if not np.isfinite(spectra).all():
         raise FloatingPointError(f"{approximant} is not finite at {parameters}")
-    return spectra
+    return spectra if held_s is None else _cut(spectra, held_s)
 
 
 def draw(population, rng, high_hz):
@@ -85,7 +105,7 @@ def draw(population, rng, high_hz):
         parameters = {name: float(values[0]) for name, values in arrays.items()}
         try:
             return parameters, polarisations(
-                parameters, population.approximant, high_hz
+                parameters, population.approximant, high_hz, population.held_s
             )
         except FloatingPointError as error:
             logging.getLogger(__name__).warning("%s: drawing another", error)
@@ -94,16 +114,16 @@ def draw(population, rng, high_hz):
     )
 
 
-def _segment(spectra):
-    """Cut polarisations of 8 s to 3 s: complex64 (2, bins) at `bank_frequencies()`."""
+def _segment(spectra, segment):
+    """Cut polarisations of 8 s to a `Segment`: complex64 (2, bins)."""
     series = np.fft.irfft(spectra, axis=-1) * WHITENED_RATE
-    merger = round(BANK_MERGER_S * WHITENED_RATE)
-    series = np.roll(series, merger, axis=-1)[:, :BANK_SAMPLES]
-    rise = int(BANK_TAPER_S * WHITENED_RATE)
+    merger = round(segment.merger_s * WHITENED_RATE)
+    series = np.roll(series, merger, axis=-1)[:, : segment.samples]
+    rise = int(TAPER_S * WHITENED_RATE)
     series[:, :rise] *= np.sin(np.pi / 2 * np.arange(rise) / rise) ** 2
-    segment = np.fft.rfft(series / REFERENCE_STRAIN)
-    first = round(BAND[0] * BANK_SAMPLES / WHITENED_RATE)
-    return segment[:, first : first + len(bank_frequencies())].astype(np.complex64)
+    cut = np.fft.rfft(series / REFERENCE_STRAIN)
+    first = round(BAND[0] * segment.samples / WHITENED_RATE)
+    return cut[:, first : first + len(bank_frequencies(segment))].astype(np.complex64)
 
 
 # The bank is in units of this strain, so that float32 holds its squares.
@@ -114,8 +134,8 @@ def _chunk(job):
     population, seed, number, count, real = job
     rng = np.random.default_rng([seed, number])
     binaries = [draw(population, rng, BAND[1]) for _ in range(count)]
-    spectra = np.stack([_segment(waveform) for _, waveform in binaries])
-    of = powers if real else power
+    segment, of = population.segment, powers if real else power
+    spectra = np.stack([_segment(waveform, segment) for _, waveform in binaries])
     heard = np.stack([of(waveform) for _, waveform in binaries])
     return spectra, heard, [parameters for parameters, _ in binaries]
 
@@ -174,19 +194,23 @@ def reach(powers, patterns):
     return REFERENCE_MPC * np.sqrt((factors * powers).sum(axis=(1, 2)))
 
 
-def place(population, powers, rng):
+def place(population, powers, rng, present=None):
     """Put binaries somewhere in the sky, each as loud as it may be.
 
     Args:
         population: a `Population`.
         powers: `power` of each binary, (n, 3, 3).
         rng: numpy Generator.
+        present: which detectors have data and count for the SNR, (n, 3); by default
+            all.
 
     Returns:
         dict of `EXTRINSIC` names to float64 (n,).
     """
     count = len(powers)
     quantile, sky = rng.random(count), population.draw(rng, count, PLACE)
+    if present is not None:
+        powers = powers * present[..., None]
     within = reach(powers, patterns(sky["ra"], sky["dec"], sky["psi"]))
     return {
         "luminosity_distance": population.loudness.distance(quantile, within),
@@ -205,7 +229,7 @@ def bank(population, count, seed, noise=GAUSSIAN):
 
     Returns:
         Path of a folder with `spectra.npy`, complex64 (count, 2, bins) at
-        `bank_frequencies()` in DFT units of `REFERENCE_STRAIN` at `REFERENCE_MPC`,
+        `bank_frequencies` in DFT units of `REFERENCE_STRAIN` at `REFERENCE_MPC`,
         `power.npy`, the `power` of each, or its `powers` where the noise is `real`,
         and `parameters.parquet`, a row per waveform.
     """
@@ -218,7 +242,7 @@ def bank(population, count, seed, noise=GAUSSIAN):
         ]
         rows, heard = [], []
         with open(folder / "spectra.npy", "wb") as file:
-            shape = (count, 2, len(bank_frequencies()))
+            shape = (count, 2, len(bank_frequencies(population.segment)))
             caches.begin_array(file, np.complex64, shape)
             finished = zip(sizes, workers(jobs, _chunk))
             for chunk in progress(finished, count, "bank", "waveform"):
@@ -234,10 +258,11 @@ def bank(population, count, seed, noise=GAUSSIAN):
 
 def describe(population, count, seed, noise=GAUSSIAN):
     """All that a bank depends on, as the key of its cache."""
+    segment = population.segment
     curves = {"curves": "o3"} if noise.real else {}
     return curves | {
-        "population": asdict(population),
+        "population": population.key,
         "count": count,
         "seed": seed,
-        "layout": [BANK_SAMPLES, BANK_MERGER_S, BANK_TAPER_S, *BAND, STEP_HZ, 2],
+        "layout": [segment.samples, segment.merger_s, TAPER_S, *BAND, STEP_HZ, 2],
     }

@@ -210,7 +210,7 @@ def _finished(recipe, corpus, path):
 
     Training may round to bfloat16; what is kept answers alike on every machine.
     """
-    model = network(recipe.model, recipe.frontend)
+    model = network(recipe.model, recipe.frontend, corpus.filters())
     model.set_weights(pupil(keras.models.load_model(path)).get_weights())
     return classifier(model, corpus.asd)
 

@@ -99,7 +99,8 @@ def _logits(model, windows):
 
 def evidence(material, judged):
     """ROC-AUC of the coherent evidence on windows, as `Material.validation` gives."""
-    series, layer = Templates(dtype="float32"), Evidence()
+    grid = material.made.design.grid
+    series, layer = Templates(grid, dtype="float32"), Evidence(grid.tick, grid.pool)
     series.fit(material.made.design)
     layer.fit(material.made.prior)
     windows, labels = judged

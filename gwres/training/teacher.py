@@ -12,26 +12,27 @@ import numpy as np
 from keras import layers, ops
 
 from gwres.layers.evidence import Evidence
-from gwres.layers.templates import COARSE, Templates
+from gwres.layers.templates import STEP, Templates
 
-# Times and masses that the map is summed to: 31 ms, and an eighth of the templates.
-TIMES, MASSES = 11, 8
+# The map is summed to times of `STEP`, 31 ms, and to so many masses.
+MASSES = 8
 MAP = 0.3  # share of the map in the loss; 0.6 teaches the same
 
 
-def summed(cells):
+def summed(cells, times):
     """The evidence of a map by coarse cells.
 
     Args:
-        cells: log evidence, (batch, ticks / POOL, templates), from `Evidence`.
+        cells: log evidence, (batch, ticks / pool, templates), from `Evidence`.
+        times: coarse cells in time.
 
     Returns:
-        (batch, TIMES * MASSES), log evidence.
+        (batch, times * MASSES), log evidence.
     """
-    _, times, templates = cells.shape
-    shape = -1, TIMES, times // TIMES, MASSES, templates // MASSES
+    _, steps, templates = cells.shape
+    shape = -1, times, steps // times, MASSES, templates // MASSES
     cells = ops.logsumexp(ops.reshape(cells, shape), axis=(2, 4))
-    return ops.reshape(cells, (-1, TIMES * MASSES))
+    return ops.reshape(cells, (-1, times * MASSES))
 
 
 def loss(logit, guess, cells):
@@ -43,8 +44,8 @@ def loss(logit, guess, cells):
 
     Args:
         logit: (batch, 1), of the network.
-        guess: (batch, TIMES * MASSES), the log odds of each cell and no signal.
-        cells: (batch, ticks / POOL, templates), from `Evidence`.
+        guess: (batch, times * MASSES), the log odds of each cell and no signal.
+        cells: (batch, ticks / pool, templates), from `Evidence`.
 
     Returns:
         Mean over the batch, a number.
@@ -53,7 +54,8 @@ def loss(logit, guess, cells):
     def beside_nothing(odds):
         return ops.pad(odds, [(0, 0), (1, 0)])  # the log odds of no signal are 0
 
-    target = ops.softmax(beside_nothing(summed(cells)))
+    times = guess.shape[-1] // MASSES
+    target = ops.softmax(beside_nothing(summed(cells, times)))
     told = -ops.sum(target * ops.log_softmax(beside_nothing(guess)), axis=-1)
     sure = 1 - target[:, :1]
     # log(1 + exp(logit)) - sure * logit
@@ -87,22 +89,24 @@ def taught(network, filters):
         keras.Model with the same input and output. It is compiled without a loss: its
         own does not ask for labels.
     """
+    grid = filters.coarse.grid
+    size = grid.span // STEP * MASSES
     names = [layer.name for layer in network.layers]
     if "chirps" in names:
         # Keras keeps a layer's output as one flat list.
         flat = network.get_layer("chirps").output
         snr = tuple(zip(flat[::2], flat[1::2]))
     else:
-        templates = Templates(COARSE, fitted=True, name="teacher_templates")
+        templates = Templates(grid, fitted=True, name="teacher_templates")
         templates.fit(filters.coarse)
         snr = templates(network.input)
-    evidence = Evidence(fitted=True, name="teacher_evidence")
+    evidence = Evidence(grid.tick, grid.pool, fitted=True, name="teacher_evidence")
     evidence.fit(filters.coarse_prior)
     cells, _ = evidence(snr)
     features = layers.Flatten(name="flat")(network.get_layer("features").output)
-    start = keras.initializers.Constant(-float(np.log(TIMES * MASSES)))
+    start = keras.initializers.Constant(-float(np.log(size)))
     guess = layers.Dense(
-        TIMES * MASSES,
+        size,
         dtype="float32",
         kernel_initializer="zeros",
         bias_initializer=start,

@@ -9,6 +9,7 @@ from gwres.data.material import FILES, HELD, PLACES, Batches, open_material, pre
 from gwres.data.pipeline import Injection, recorded
 from gwres.data.settings import Data, Live
 from gwres.errors import InputError
+from gwres.matched.design import grids
 from gwres.simulate import waveforms
 from gwres.simulate.population import population
 
@@ -29,7 +30,7 @@ def test_a_batch_is_what_live_injection_makes_of_its_draws(material):
     batches = material.batches(SETTINGS, 3, 4)
     windows, labels = batches[1]
     spectra, response, arrival, normals, present = batches.draws(1)
-    injection = Injection.through(material.asd)
+    injection = Injection.through(material.asd, population("g2net").segment)
     noise = np.asarray(injection.noise(normals))
     signal = np.asarray(injection.signal(spectra, response, arrival))
     assert present.all()
@@ -49,7 +50,8 @@ def test_places_are_the_populations(material):
     assert 3.99 < snrs.min() < 4.05 and 20 < snrs.max() < 30.1
     assert np.median(snrs) == pytest.approx(6.1, abs=0.3)
     rng = np.random.default_rng(BANK_SEED)
-    expected, _ = recorded(waveforms.place(population("g2net"), many, rng))
+    placed = waveforms.place(population("g2net"), many, rng)
+    expected, _ = recorded(placed, population("g2net").segment)
     np.testing.assert_array_equal(response, expected)
 
 
@@ -67,6 +69,25 @@ def test_batches_depend_on_seed_and_step_alone(material):
     silent = ~keras.ops.convert_to_numpy(dropped[0][0]).any(axis=1)
     assert (silent[:32] == silent[32:]).all() and silent.any()
     assert not silent.all(axis=1).any()
+
+
+@pytest.mark.usefixtures("serial")
+def test_detectors_that_the_population_lacks_are_missing():
+    material = open_material(prepare("field", 48))
+    assert material.made.design.grid == grids(population("field"))["fine"]
+    missing = ~material.arrays["response"].any(axis=3).reshape(-1, 3)
+    np.testing.assert_allclose(
+        missing.mean(axis=0), population("field").missing, atol=0.05
+    )
+    batches = material.batches(Live(batch=64, loud=1.0, drop=0.0), 3, 1)
+    _, response, *_, present = batches.draws(0)
+    np.testing.assert_array_equal(present > 0, response.any(axis=2))
+    windows = keras.ops.convert_to_numpy(batches[0][0])
+    silent = ~windows.any(axis=1)
+    np.testing.assert_array_equal(silent[:32], present == 0)
+    np.testing.assert_array_equal(silent[32:], present == 0)
+    snrs = np.linalg.norm(windows[:32] - windows[32:], axis=(1, 2))
+    assert 3 < np.median(snrs) < 6.5
 
 
 def test_validation_has_waveforms_of_its_own(material):

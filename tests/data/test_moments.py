@@ -15,10 +15,11 @@ from gwres.layers.whiten import FREQUENCIES, RISE_HZ, gain, refined, whiten
 from gwres.simulate import dataset, glitches, noise, waveforms
 from gwres.simulate.glitches import KINDS
 from gwres.simulate.population import population
-from gwres.simulate.waveforms import BANK_START, bank_frequencies
+from gwres.simulate.waveforms import bank_frequencies
 from gwres.strain import DETECTORS, SCALE
 
-HZ = bank_frequencies().astype(np.float32)
+SEGMENT = population("g2net").segment
+HZ = bank_frequencies(SEGMENT).astype(np.float32)
 INSIDE = slice(128, -128)
 
 
@@ -30,7 +31,7 @@ def drawn(tmp_path_factory):
         patch.setattr(noise, "workers", lambda jobs, job: map(job, jobs))
         patch.setattr(module, "ROWS", 3)
         patch.setenv("GWRES_CACHE", str(tmp_path_factory.mktemp("moments")))
-        return Moments.load(moments(7)), noise.states(7)
+        return Moments.load(moments(7, SEGMENT)), noise.states(7)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def alone(held, detector, row, late, state):
     snr = np.float32(held.snr[detector, row])[None]
     moved = disturb(one, snr, np.float32([late]), np.array([detector]), gains, HZ)
     nothing = np.zeros((1, 3, len(HZ), 2), np.float32)
-    made = white(nothing, np.float32(0 * gains), HZ, BANK_START, 2048, moved)
+    made = white(nothing, np.float32(0 * gains), HZ, SEGMENT.start, 2048, moved)
     return np.asarray(made)[0, :, detector]
 
 

@@ -1,12 +1,23 @@
 """The evidence is the likelihood ratio that its docstring says, summed directly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from gwres.layers.evidence import DELAYS, FAR, LOUDEST, POOL, Evidence, Prior
+from gwres.layers.evidence import (
+    LOUDEST,
+    POOL,
+    Evidence,
+    Image,
+    Noise,
+    Prior,
+    delays,
+)
 from tests.contract import check_layer, close
 
 TICKS, COUNT = 40, 2
+DELAYS, FAR = delays(2)
 
 
 def chances(delays):
@@ -111,6 +122,56 @@ def test_nothing_is_left_of_a_missing_detector(layer, snr, missing):
     close(found, direct(without[0], spread), rtol=1e-4)
     with pytest.raises(AssertionError):
         close(found, direct(without[0]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_where_they_share_the_snr_the_others_are_louder(layer, snr, missing):
+    """The evidence is that of the spread which those that are there have."""
+    shared = Evidence()
+    shared.fit(replace(PRIOR, shared=True))
+    close(evidence(shared, snr), evidence(layer, snr), rtol=1e-6)
+    without = snr[:1].copy()
+    without[:, :, missing] = 0
+    there = np.arange(3)[:, None] != missing
+    kept = PRIOR.spread * there
+    kept = kept * PRIOR.spread.sum(axis=0) / kept.sum(axis=0)
+    found = evidence(shared, without)[0]
+    close(found, direct(without[0], kept), rtol=1e-4)
+    with pytest.raises(AssertionError):
+        close(found, direct(without[0], PRIOR.spread * there), rtol=1e-4)
+
+
+def test_delays_are_those_that_light_takes():
+    assert (DELAYS, FAR) == (range(-5, 6), range(-14, 15))
+    assert delays(4) == (range(-3, 4), range(-7, 8))
+
+
+def test_a_tick_of_four_has_fewer_delays(snr):
+    near, far = (chances(one) for one in delays(4))
+    made = Evidence(4)
+    made.fit(replace(PRIOR, chances=near, far=far))
+    assert made.chances.shape == (7,)
+    assert Evidence.from_config(made.get_config()).tick == 4
+    assert np.isfinite(evidence(made, snr)).all()
+
+
+def test_an_image_has_the_levels_of_noise(snr, layer, tmp_path):
+    maps = layer(given(snr))
+    image = Image()
+    with pytest.raises(ValueError, match="call fit first"):
+        image(maps)
+    image.fit(Noise(cells=(-10.0, 2.0), highest=(1.5, 0.5)))
+    cells, found = image(maps)
+    np.testing.assert_array_equal(cells, maps[0])
+    assert found.shape == (*maps[0].shape, 4)
+    highest = (np.sqrt(np.asarray(maps[1]) + 0.01) - 1.5) / 0.5
+    close(found[..., :3], highest, rtol=1e-6)
+    clipped = np.clip((np.asarray(maps[0]) + 10) / 2, -4, 8)
+    close(found[..., 3], clipped, rtol=1e-6)
+    loud = np.full((1, 2, 3), 75.0), np.zeros((1, 2, 3, 3))
+    assert np.asarray(image(loud)[1])[..., 3].max() == 8
+    maps = tuple(np.asarray(one) for one in maps)
+    check_layer(image, maps, tmp_path)
 
 
 def test_in_noise_the_ratio_is_one_on_average():

@@ -10,18 +10,14 @@ from gwres.layers.inject import respond, white
 from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.population import population
-from gwres.simulate.waveforms import (
-    BANK_MERGER_S,
-    REFERENCE_MPC,
-    bank_frequencies,
-    place,
-)
+from gwres.simulate.waveforms import REFERENCE_MPC, bank_frequencies, place
 from gwres.strain import WHITENED_RATE, WHITENED_SAMPLES
 from tests.binaries import record
 from tests.contract import close
 
-START = 768  # of a window in the bank's segment
-HZ = bank_frequencies().astype(np.float32)
+SEGMENT = population("g2net").segment
+START = SEGMENT.start
+HZ = bank_frequencies(SEGMENT).astype(np.float32)
 COUNT = 24
 
 
@@ -52,8 +48,8 @@ def arguments(bank, binaries, curve):
     sky = table["ra"].to_numpy(), table["dec"].to_numpy()
     nearer = REFERENCE_MPC / table["luminosity_distance"].to_numpy()
     response = patterns(*sky, table["psi"].to_numpy()) * nearer[:, None, None]
-    in_bank = BANK_MERGER_S - START / WHITENED_RATE
-    arrival = table["merger_time"].to_numpy()[:, None] + delays(*sky) - in_bank
+    arrival = table["merger_time"].to_numpy()[:, None] + delays(*sky)
+    arrival = arrival - SEGMENT.nominal_s
     spectra = np.load(bank / "spectra.npy")
     return {
         "spectra": spectra.view(np.float32).reshape(*spectra.shape, 2),

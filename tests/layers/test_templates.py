@@ -10,21 +10,23 @@ from gwres.layers.templates import (
     COUPLED,
     CURVE,
     FINE,
-    FIRST_S,
+    Grid,
     Products,
     Templates,
     design,
     products,
 )
-from gwres.layers.whiten import FREQUENCIES, gain, whiten
+from gwres.layers.whiten import FREQUENCIES, fade, gain, whiten
 from gwres.matched.bank import templates as drawn
 from gwres.matched.bank import whitened
+from gwres.matched.design import candidates
 from gwres.simulate.population import population
 from gwres.strain import WHITENED_RATE, WHITENED_SAMPLES
 from tests.binaries import HEAVY, record
 from tests.contract import check_layer, close
 
-TIMES = FIRST_S + np.arange(FINE.ticks) * FINE.tick / WHITENED_RATE
+# Of templates that reach out of the window, at another tick.
+EARLY = Grid(count=16, rank=24, length=640, tick=4).over(0.5, 1.5)
 
 
 def made(grid, filters):
@@ -53,7 +55,7 @@ def test_it_correlates_with_the_templates(grid, designed):
     x = np.random.default_rng(0).standard_normal((1, WHITENED_SAMPLES, 3))
     found = snrs(layer, x)[0]
     assert found.shape == (grid.ticks, 3, grid.count)
-    first = round(FIRST_S * WHITENED_RATE) - (grid.length - templates.AFTER)
+    first = grid.begin
     padded = np.pad(x[0], [(0, grid.length), (0, 0)])
     for detector, curve in enumerate(CURVE):
         q = chosen.mix[curve] @ chosen.basis[curve]
@@ -64,6 +66,57 @@ def test_it_correlates_with_the_templates(grid, designed):
             with pytest.raises(AssertionError):
                 off = padded[start + 1 : start + 1 + grid.length, detector]
                 close(np.abs(found[tick, detector]), np.abs(q.conj() @ off), rtol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def early(curve):
+    """The layer of `EARLY`, and its design."""
+    chosen = design(candidates(population("field"), curve, 100), EARLY)
+    layer = Templates(EARLY)
+    layer.fit(chosen)
+    return layer, chosen
+
+
+def test_a_grid_follows_from_the_merger_times():
+    assert FINE.over(1.5, 1.8) == FINE and COARSE.over(1.5, 1.8) == COARSE
+    assert EARLY.times[0] == pytest.approx(0.4795) and EARLY.span == 1088
+    assert EARLY.times[-1] > 1.5213 and EARLY.ticks == 272
+    assert FINE.coupled == COUPLED == (-4, -2, 0, 2, 4)
+    assert EARLY.coupled == (-2, -1, 0, 1, 2)
+    # What was saved before there were other merger times.
+    before = {"count": 64, "rank": 40, "length": 1056, "tick": 2}
+    assert Templates(before).grid == FINE
+
+
+def test_templates_that_reach_out_of_the_window_find_what_is_in_it(early):
+    """Against numpy: SNRs of the part inside, of unit variance in noise."""
+    layer, chosen = early
+    x = np.random.default_rng(0).standard_normal((200, WHITENED_SAMPLES, 3))
+    x *= fade(WHITENED_SAMPLES)
+    found = snrs(layer, x)
+    assert found.shape == (200, EARLY.ticks, 3, EARLY.count)
+    assert EARLY.begin < 0
+    padded = np.pad(x, [(0, 0), (-EARLY.begin, EARLY.length), (0, 0)])
+    weight = np.pad(fade(WHITENED_SAMPLES)[:, 0], (-EARLY.begin, EARLY.length))
+    for detector, curve in enumerate(CURVE):
+        q = chosen.mix[curve] @ chosen.basis[curve]
+        for tick in (0, 30, EARLY.ticks - 1):
+            part = slice(tick * EARLY.tick, tick * EARLY.tick + EARLY.length)
+            z = padded[:, part, detector] @ q.conj().T
+            norm = np.sqrt((np.abs(q) ** 2 / 2) @ weight[part] ** 2)
+            close(np.abs(found[:, tick, detector]), np.abs(z) / norm, rtol=1e-4)
+            if tick > 30:
+                continue  # all of a template is in the window
+            with pytest.raises(AssertionError):
+                close(np.abs(found[:, tick, detector]), np.abs(z) * norm, rtol=1e-4)
+    variance = (np.abs(found) ** 2).mean(axis=(0, 2)) / 2
+    np.testing.assert_allclose(variance, 1, atol=0.35)
+    np.testing.assert_allclose(variance.mean(axis=1), 1, atol=0.2)
+
+
+def test_layer_contract_of_an_early_grid(early, tmp_path):
+    x = np.random.default_rng(2).standard_normal((2, WHITENED_SAMPLES, 3))
+    check_layer(early[0], x.astype(np.float32), tmp_path)
 
 
 def test_noise_has_unit_quadratures(layer, windows, fitted):
@@ -82,7 +135,7 @@ def test_a_signal_is_found_at_its_time_and_mass(layer, fitted):
         highest = found[:, detector].max()
         assert 0.8 * optimal < highest < 1.02 * optimal
         tick = found[:, detector].max(axis=1).argmax()
-        assert abs(TIMES[tick] - HEAVY["merger_time"]) < 0.03
+        assert abs(FINE.times[tick] - HEAVY["merger_time"]) < 0.03
         best = found[:, detector].max(axis=0).argmax()
         assert best > FINE.count / 2, "the heavier templates come last"
 

@@ -137,6 +137,17 @@ def test_a_missing_detector_is_left_out(model, white):
     assert without > factor(window, model)
 
 
+def test_waveforms_of_a_wide_population_are_sums_of_more(curve):
+    """All but 0.1% of their power, for mergers in a whole second."""
+    model = draws.draw(population("field"), curve, 200, seed=3)
+    assert draws.RANK < model.binaries.mix.shape[-1] < draws.MOST
+    assert 1060 < model.ticks < 1100
+    norms = (np.abs(model.binaries.mix) ** 2).sum(axis=-1) / 2
+    last = model.binaries.power[:, -1]
+    kept = norms.sum(axis=(1, 2)) / last[..., :2].sum(axis=(1, 2))
+    assert (kept > 0.99).all() and (kept < 1.03).all()
+
+
 def test_waveforms_are_sums_of_few(model, curve):
     assert model.binaries.mix.shape == (2, 150, 2, draws.RANK)
     norms = (np.abs(model.binaries.mix) ** 2).sum(axis=-1) / 2

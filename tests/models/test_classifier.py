@@ -37,6 +37,24 @@ def test_the_classifier_is_whitening_and_the_network(model, inner, windows, fitt
         close(found, np.asarray(inner(raw.astype(np.float32))), rtol=1e-4)
 
 
+@pytest.mark.parametrize("frontend", FRONTENDS)
+def test_a_network_for_mergers_in_a_whole_second(frontend, wide, windows, fitted):
+    """It carries its grid, and hears a signal early in the window and late."""
+    inner = awake(network(ResNet(16, width=4), frontend, wide))
+    again = type(inner).from_config(inner.get_config())
+    again.set_weights(inner.get_weights())
+    model = classifier(again, fitted)
+    quiet = windows[:1]
+    found = logits(model, quiet)
+    close(found, logits(classifier(inner, fitted), quiet), rtol=1e-5)
+    for merger in (0.55, 1.0, 1.45):
+        loud = HEAVY | {"merger_time": merger, "luminosity_distance": 300.0}
+        heard = logits(model, quiet + record(loud)[0])
+        assert np.isfinite(heard).all() and abs(heard - found) > 0.01
+        if frontend == "templates":
+            assert heard > found + 5
+
+
 def test_float64_strain_is_taken_as_it_is(model, windows):
     found = model.predict(windows[:2], verbose=0)
     close(found, logits(model, windows[:2]), rtol=1e-4)

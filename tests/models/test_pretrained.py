@@ -111,6 +111,22 @@ def test_damaged_weights_are_refused(designed, tmp_path, damage):
         pretrained.find("resnet16-waveform", SMALL, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet16-waveform", [-1.9236234, -0.89188254, -1.1662191, -1.2457905]),
+        ("resnet16-spectrogram", [-1.7878726, -1.1058898, -0.4032586, -0.6436998]),
+    ],
+)
+def test_shipped_weights_say_what_they_always_said(name, expected, designed, inputs):
+    """Whatever the populations that have come since they were trained on g2net."""
+    depth, frontend = name.removeprefix("resnet").split("-")
+    recipe = Recipe().vary({"depth": depth, "frontend": frontend}).sized()
+    model = network(recipe.model, frontend, designed)
+    pretrained.load(model, pretrained.find(name, recipe.model))
+    np.testing.assert_allclose(np.asarray(model(inputs))[:, 0], expected, atol=1e-4)
+
+
 def test_shipped_weights_fit_their_networks(designed):
     """All together they are small enough for a package."""
     shipped = pretrained.cards()

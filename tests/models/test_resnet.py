@@ -14,12 +14,12 @@ from tests.contract import awake, check_layer, close, fresh
 # Weights of the networks of their own width, without normalisation. A change of the
 # architecture changes these: say so in CHANGELOG.md and pin them again.
 PARAMETERS = {
-    (16, "templates"): 334_741,
-    (18, "templates"): 408_598,
-    (34, "templates"): 566_894,
-    (50, "templates"): 326_206,
-    (101, "templates"): 401_839,
-    (152, "templates"): 464_224,
+    (16, "templates"): 334_745,
+    (18, "templates"): 408_602,
+    (34, "templates"): 566_898,
+    (50, "templates"): 326_210,
+    (101, "templates"): 401_843,
+    (152, "templates"): 464_228,
     (16, "waveform"): 415_768,
     (18, "waveform"): 637_337,
     (34, "waveform"): 1_112_209,
@@ -165,6 +165,7 @@ def test_a_network_starts_with_no_opinion(inputs, designed):
 
 def deviations(depth, frontend, inputs, designed=None):
     """Root mean square after each block of an untrained network."""
+    keras.utils.set_random_seed(0)
     model = network(ResNet(depth=depth, width=16), frontend, designed)
     sums = [x.output for x in model.layers if isinstance(x, keras.layers.Add)]
     return np.array(

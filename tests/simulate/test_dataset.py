@@ -14,12 +14,13 @@ from gwres.errors import InputError
 from gwres.simulate import dataset, waveforms
 from gwres.simulate import noise as noises
 from gwres.simulate.dataset import COLUMNS, SNRS, Source
-from gwres.simulate.noise import noise
-from gwres.simulate.population import PARAMETERS, population
+from gwres.simulate.detectors import patterns
+from gwres.simulate.noise import inner, noise
+from gwres.simulate.population import PARAMETERS, TAPER_S, population
 from tests.binaries import HEAVY, LIGHT, bilby_record, record
 from tests.contract import close, fresh
 
-G2NET = population("g2net")
+G2NET, FIELD = population("g2net"), population("field")
 TRAIN, TEST, SEED = 14, 6, 5
 
 
@@ -107,10 +108,74 @@ def test_a_window_is_its_noise_and_its_signal():
 
 def test_half_the_windows_hold_a_signal(monkeypatch):
     nothing = np.zeros((3, 4096)), {}
-    monkeypatch.setattr(dataset, "signal", lambda population, rng, asds: nothing)
+    monkeypatch.setattr(dataset, "signal", lambda *drawn: nothing)
     monkeypatch.setattr(noises, "noise", lambda rng, count: np.zeros((1, 3, 4096)))
     targets = Source(G2NET, 3, "train").windows(0, 2000)[1]["target"]
     assert targets.mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_missing_detector_is_a_row_of_zeros_and_counts_for_nothing():
+    """In windows with a signal and without, as often as the population says."""
+    strain, table = Source(FIELD, 3, "train").windows(0, 150)
+    there = strain.any(axis=2)
+    assert there.any(axis=1).all()
+    missing = 1 - there.mean(axis=0)
+    # One of three is always there, so that all are a little less often missing.
+    np.testing.assert_allclose(missing, FIELD.missing, atol=0.1)
+    loud = (table["target"] == 1).to_numpy()
+    for rows in (loud, ~loud):
+        assert 0.1 < 1 - there[rows, 2].mean() < 0.5
+    snrs = table.loc[loud, list(SNRS)].to_numpy()
+    np.testing.assert_array_equal(snrs > 0, there[loud])
+    network = table.loc[loud, "network_snr"]
+    assert 3.99 < network.min() and network.max() < 101
+    np.testing.assert_allclose(np.sqrt((snrs**2).sum(axis=1)), network)
+
+
+def lightest():
+    """A binary of 10 solar masses and mass ratio 1/10: it takes a minute from 20 Hz."""
+    share = 0.1 / 1.1
+    chirp_mass = 10 * (share * (1 - share)) ** 0.6
+    return LIGHT | {"chirp_mass": chirp_mass, "mass_ratio": 0.1, "tilt_1": 0.3}
+
+
+@pytest.mark.parametrize("merger", FIELD.merger_s)
+def test_a_signal_is_cut_where_no_window_sees_it(merger, monkeypatch):
+    truth = lightest() | {"merger_time": merger}
+    both = waveforms.polarisations(truth, FIELD.approximant, 1024.0, FIELD.held_s)
+    strain, snrs = dataset.record(truth, both)
+    wrapped = waveforms.polarisations(truth, FIELD.approximant, 1024.0)
+    wrong, _ = dataset.record(truth, wrapped)
+    # With so fine a step nothing wraps.
+    monkeypatch.setattr(waveforms, "STEP_HZ", 1 / 128)
+    whole = waveforms.polarisations(truth, FIELD.approximant, 1024.0)
+    expected, more = dataset.record(truth, whole)
+    close(strain / 1e-21, expected / 1e-21, rtol=0.03)
+    with pytest.raises(AssertionError):
+        close(wrong / 1e-21, expected / 1e-21, rtol=0.03)
+    assert (snrs < 0.8 * more).all()
+
+
+def test_the_snr_of_a_cut_signal_is_that_of_its_last_part(monkeypatch):
+    truth = lightest()
+    both = waveforms.polarisations(truth, FIELD.approximant, 1024.0, FIELD.held_s)
+    _, snrs = dataset.record(truth, both)
+    monkeypatch.setattr(waveforms, "STEP_HZ", 1 / 128)
+    whole = waveforms.polarisations(truth, FIELD.approximant, 1024.0)
+    frequencies = np.arange(whole.shape[1]) / 128
+
+    def within(seconds):
+        """SNRs of what is so long before the merger."""
+        series = np.fft.irfft(whole)
+        series[:, 1024 : -int(seconds * 2048)] = 0
+        part = np.fft.rfft(series)
+        response = patterns(*(np.array([truth[k]]) for k in ("ra", "dec", "psi")))[0]
+        response = response @ part * waveforms.REFERENCE_MPC / 800
+        return np.sqrt(inner(response, response, frequencies))
+
+    held = FIELD.held_s
+    assert (within(held) < snrs).all() and (snrs < within(held + TAPER_S)).all()
+    close(snrs, within(held + 0.4 * TAPER_S), rtol=0.02)
 
 
 @pytest.mark.parametrize("seed", [0, 6])
@@ -252,7 +317,7 @@ def test_only_what_is_missing_is_made_again(written, serial, monkeypatch, tmp_pa
     window.write_bytes(window.read_bytes()[:5000])
     made = []
     monkeypatch.setattr(
-        waveforms, "workers", lambda jobs, job: map(job, made.extend(jobs) or jobs)
+        dataset, "workers", lambda jobs, job: map(job, made.extend(jobs) or jobs)
     )
     resume(folder, monkeypatch)
     assert [(source.split, start, stop) for _, source, start, stop in made] == [

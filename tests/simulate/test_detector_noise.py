@@ -136,7 +136,9 @@ def test_a_signals_snr_is_that_in_the_noise_of_its_moment(few):
     known = noise.states(5)
     asds = np.stack([known.asd[place, 0] for place in range(3)]).astype(float)
     drawn = [
-        dataset.signal(population("g2net"), np.random.default_rng(8), factor * asds)
+        dataset.signal(
+            population("g2net"), np.random.default_rng(8), asds=factor * asds
+        )
         for factor in (1, 2)
     ]
     (strain, truth), (louder, same) = drawn

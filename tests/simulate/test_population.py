@@ -1,23 +1,29 @@
 """The drawn binaries have the distributions that are promised."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp, kstest
 
+from gwres import cache
 from gwres.errors import InputError
-from gwres.simulate import dataset
+from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import (
     INTRINSIC,
     PLACE,
     POPULATIONS,
+    TAPER_S,
     Population,
+    Segment,
     SnrPowerLaw,
     Volumetric,
     population,
 )
+from gwres.strain import DURATION, EARTH_S, WHITENED_RATE
 
 COUNT = 20_000
-G2NET = population("g2net")
+G2NET, FIELD = population("g2net"), population("field")
 LAW, EVEN = SnrPowerLaw(4.0, 30.0, -2.5), Volumetric(235.0, 3530.0)
 REACH = np.linspace(2000.0, 40_000.0, COUNT)  # Mpc
 CIRCLE = 2 * np.pi
@@ -187,6 +193,96 @@ def test_a_seed_is_all_it_takes(drawn):
     )
 
 
+def test_field_is_uniform_in_total_mass_and_in_components_at_each():
+    drawn = FIELD.draw(np.random.default_rng(5), COUNT)
+    heavy, light = component_masses(drawn["chirp_mass"], drawn["mass_ratio"])
+    total = heavy + light
+    assert 10 <= total.min() < 10.1 and 159.9 < total.max() <= 160
+    assert 0.1 <= drawn["mass_ratio"].min() < 0.101 and drawn["mass_ratio"].max() <= 1
+    same_distribution((total - 10) / 150, "uniform")
+    share = light / total
+    for low in 10, 85:
+        part = share[(total >= low) & (total < low + 75)]
+        same_distribution((part - 1 / 11) / (1 / 2 - 1 / 11), "uniform")
+    # Uniform in the mass ratio is something else, and is seen.
+    with pytest.raises(AssertionError):
+        same_distribution((drawn["mass_ratio"] - 0.1) / 0.9, "uniform")
+    times = drawn["merger_time"]
+    same_distribution(times - 0.5, "uniform")
+
+
+def test_the_key_of_a_population_holds_what_it_always_held():
+    """Caches of before stay valid; what came later is in the key where it counts."""
+    assert set(G2NET.key) == {
+        "name",
+        "loudness",
+        "chirp_mass_msun",
+        "mass_ratio",
+        "spin",
+        "merger_s",
+        "approximant",
+    }
+    assert cache.digest(waveforms.describe(G2NET, 24, 1)) == "fbd29565656ac1ab"
+    source = dataset.Source(G2NET, 12, "holdout")
+    assert cache.digest(dataset.describe(source, 4000)) == "ed9fa45715123c47"
+    for change in (
+        {"held_s": 2.0},
+        {"missing": (0.0, 0.0, 0.1)},
+        {"chirp_mass_msun": None, "total_mass_msun": (20.0, 80.0)},
+    ):
+        assert replace(G2NET, **change).key != G2NET.key
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"total_mass_msun": (10.0, 20.0)}, "either chirp_mass_msun or total"),
+        ({"chirp_mass_msun": None}, "received None and None"),
+        ({"held_s": 1.8}, "held_s must be 1.8213 or more"),
+        ({"missing": (0.0, 1.0, 0.0)}, "missing must be"),
+    ],
+)
+def test_a_population_that_cannot_be_is_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(G2NET, **change)
+
+
+def test_segments_hold_every_merger_and_wrap_nothing_into_a_window():
+    assert G2NET.segment == population("volumetric").segment
+    assert G2NET.segment == Segment(samples=3072, merger_s=2.375, start=768)
+    for low, high in ((0.5, 1.5), (1.5, 1.8), (0.2, 0.3), (1.0, 1.95), (0.1, 1.9)):
+        made = replace(G2NET, merger_s=(low, high)).segment
+        assert made.merger_s * WHITENED_RATE % 1 == 0
+        early = made.nominal_s - low + EARTH_S
+        late = high + EARTH_S - made.nominal_s
+        begin = made.start / WHITENED_RATE
+        assert begin - late >= TAPER_S, "the taper, moved late, ends before a window"
+        assert made.samples / WHITENED_RATE - early >= begin + DURATION
+
+
+def test_detectors_are_missing_as_often_as_they_should():
+    there = FIELD.present(np.random.default_rng(3), COUNT)
+    assert there.shape == (COUNT, 3) and there.any(axis=1).all()
+    # Given that one of them is there.
+    expected = np.array(FIELD.missing) - 0.003
+    expected /= 1 - 0.003
+    np.testing.assert_allclose(1 - there.mean(axis=0), expected, atol=0.01)
+    rng = np.random.default_rng(3)
+    assert G2NET.present(rng, 5).all()
+    assert rng.random() == np.random.default_rng(3).random(), "nothing was drawn"
+
+
+def test_those_that_are_there_share_the_snr_of_those_that_are_not():
+    spread = np.array([[6.0, 3.0], [4.0, 3.0], [2.0, 0.5]])
+    present = np.array([True, False, True])
+    kept = FIELD.heard(spread, present)
+    np.testing.assert_allclose(kept.sum(axis=0), spread.sum(axis=0))
+    np.testing.assert_allclose(kept[2] / kept[0], spread[2] / spread[0])
+    assert not kept[1].any()
+    np.testing.assert_array_equal(G2NET.heard(spread, present)[0], spread[0])
+    assert not FIELD.heard(spread, ~present & present).any()
+
+
 def test_some_parameters_alone():
     drawn = G2NET.draw(np.random.default_rng(1), 3, ("ra", "psi"))
     assert list(drawn) == ["ra", "psi"]
@@ -195,7 +291,7 @@ def test_some_parameters_alone():
 def test_populations_are_called_by_their_names():
     assert all(one.name == name for name, one in POPULATIONS.items())
     assert all(isinstance(one, Population) for one in POPULATIONS.values())
-    with pytest.raises(InputError, match="one of g2net, volumetric.*received quiet"):
+    with pytest.raises(InputError, match="g2net, volumetric, field.*received quiet"):
         population("quiet")
 
 
@@ -212,6 +308,19 @@ def test_recorded_signals_follow_the_power_law():
     same_distribution(snr_quantile(snrs), "uniform")
     with pytest.raises(AssertionError):
         same_distribution(snr_quantile(snrs, low=3.5), "uniform")
+
+
+def test_field_has_snrs_as_nature():
+    """In the detectors that have data."""
+    rng = np.random.default_rng(9)
+    snrs = []
+    for there in FIELD.present(rng, 300):
+        snrs.append(dataset.signal(FIELD, rng, there)[1]["network_snr"])
+    snrs = np.array(snrs)
+    assert snrs.min() > 3.999 and snrs.max() < 101
+    same_distribution(snr_quantile(snrs, index=-4, high=100), "uniform")
+    with pytest.raises(AssertionError):
+        same_distribution(snr_quantile(snrs, index=-3, high=100), "uniform")
 
 
 def test_median_network_snr_of_even_binaries():

@@ -13,7 +13,7 @@ from gwres.strain import WHITENED_RATE
 from tests.binaries import HEAVY, LIGHT
 from tests.contract import close
 
-G2NET = population("g2net")
+G2NET, FIELD = population("g2net"), population("field")
 
 
 def contents(folder):
@@ -23,7 +23,7 @@ def contents(folder):
 def test_the_bank_holds_what_it_says(bank):
     spectra = np.load(bank / "spectra.npy", allow_pickle=False)
     rows = pd.read_parquet(bank / "parameters.parquet")
-    frequencies = waveforms.bank_frequencies()
+    frequencies = waveforms.bank_frequencies(G2NET.segment)
     assert spectra.dtype == np.complex64
     assert spectra.shape == (24, 2, len(frequencies))
     assert np.isfinite(spectra).all() and spectra.any(axis=(1, 2)).all()
@@ -36,9 +36,9 @@ def test_each_spectrum_is_its_parameters_waveform(bank):
     """In time, in the bank and straight from the approximant, merger on merger."""
     spectra = np.load(bank / "spectra.npy")
     rows = pd.read_parquet(bank / "parameters.parquet").to_dict("records")
-    merger = waveforms.BANK_MERGER_S * WHITENED_RATE
+    merger = G2NET.segment.merger_s * WHITENED_RATE
     assert merger == int(merger), "the merger must lie on a sample"
-    segment = np.zeros((2, waveforms.BANK_SAMPLES // 2 + 1), complex)
+    segment = np.zeros((2, G2NET.segment.samples // 2 + 1), complex)
     part = slice(int(0.5 * WHITENED_RATE), int(2.9 * WHITENED_RATE))
 
     def compare(row, spectrum, shift):
@@ -52,6 +52,27 @@ def test_each_spectrum_is_its_parameters_waveform(bank):
         compare(row, spectrum, shift=0)
         with pytest.raises(AssertionError):
             compare(row, spectrum, shift=1)
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_bank_of_the_field_is_its_own_segment():
+    """All of a cut signal lies in it, and all of them are sane at mass ratio 1/10."""
+    folder = waveforms.bank(FIELD, 40, seed=1)
+    spectra, segment = np.load(folder / "spectra.npy"), FIELD.segment
+    frequencies = waveforms.bank_frequencies(segment)
+    assert spectra.shape == (40, 2, len(frequencies)) and np.isfinite(spectra).all()
+    # Half precision holds them: see `pipeline.Bank`.
+    assert np.abs(spectra).max() < 1000 and np.abs(spectra).max(axis=2).min() > 0.01
+    padded = np.zeros((40, 2, segment.samples // 2 + 1), complex)
+    first = round(20 * segment.samples / WHITENED_RATE)
+    padded[..., first : first + len(frequencies)] = spectra
+    power = (np.fft.irfft(padded) ** 2).sum(axis=1)
+    merger = round(segment.merger_s * WHITENED_RATE)
+    outside = power[:, : WHITENED_RATE // 100], power[:, merger + WHITENED_RATE // 4 :]
+    for part in outside:
+        assert (part.sum(axis=1) / power.sum(axis=1)).max() < 0.01
+    peak = np.abs(power.argmax(axis=1) - merger)
+    assert np.median(peak) < 0.01 * WHITENED_RATE
 
 
 def test_the_reach_is_where_the_detectors_record_snr_1(bank):

@@ -8,13 +8,14 @@ from scipy.special import logsumexp
 
 from gwres.data.corpus import open_corpus
 from gwres.layers.evidence import POOL
-from gwres.layers.templates import COARSE
+from gwres.layers.templates import COARSE, STEP
 from gwres.models.classifier import network
 from gwres.models.resnet import ResNet
 from gwres.training import fit
 from gwres.training.recipe import Recipe
-from gwres.training.teacher import MASSES, TIMES, loss, pupil, summed, taught
+from gwres.training.teacher import MASSES, loss, pupil, summed, taught
 
+TIMES = COARSE.span // STEP
 CELLS = COARSE.ticks // POOL, COARSE.count
 TINY = {"bank": 48, "judged": 40, "psd_windows": 40, "depth": 16, "width": 4}
 TINY |= {"samples": 64, "epochs": 1, "batch": 16, "precision": "float32"}
@@ -36,7 +37,7 @@ def made(frontend, corpus):
 
 
 def test_coarse_cells_hold_all_of_the_evidence(cells):
-    coarse = ops.convert_to_numpy(summed(cells))
+    coarse = ops.convert_to_numpy(summed(cells, TIMES))
     assert coarse.shape == (5, TIMES * MASSES)
     np.testing.assert_allclose(
         logsumexp(coarse, axis=1), logsumexp(cells, axis=(1, 2)), rtol=1e-5
@@ -47,7 +48,7 @@ def test_coarse_cells_hold_all_of_the_evidence(cells):
 
 
 def test_the_loss_is_least_where_the_network_says_what_the_evidence_says(cells):
-    guess = ops.convert_to_numpy(summed(cells))
+    guess = ops.convert_to_numpy(summed(cells, TIMES))
     logit = logsumexp(guess, axis=1, keepdims=True)
     least = float(loss(logit, guess, cells))
     rng = np.random.default_rng(1)
@@ -77,6 +78,19 @@ def test_the_pupil_is_the_network(frontend, corpus, tmp_path):
     fresh.set_weights(pupil(loaded).get_weights())
     np.testing.assert_allclose(fresh.predict(windows, verbose=0), expected, atol=1e-6)
     assert pupil(plain) is plain
+
+
+@pytest.mark.parametrize("frontend", TAUGHT)
+def test_a_map_of_a_whole_second_is_taught_too(frontend, wide):
+    """As many times of 31 ms as the population's mergers need."""
+    model = taught(network(ResNet(16, width=4), frontend, wide), wide)
+    times = wide.coarse.grid.span // STEP
+    assert times == 34
+    assert model.get_layer("map").output.shape == (None, times * MASSES)
+    batch = np.random.default_rng(0).standard_normal((4, 2048, 3)).astype(np.float32)
+    model.compile(keras.optimizers.SGD(0.01))
+    told = model.fit(batch, np.zeros((4, 1)), epochs=1, verbose=0)
+    assert np.isfinite(told.history["loss"]).all()
 
 
 @pytest.mark.parametrize("frontend", TAUGHT)
