@@ -115,11 +115,14 @@ def test_damaged_weights_are_refused(designed, tmp_path, damage):
     ("name", "expected"),
     [
         ("resnet16-waveform", [-1.9236234, -0.89188254, -1.1662191, -1.2457905]),
-        ("resnet16-spectrogram", [-1.7878726, -1.1058898, -0.4032586, -0.6436998]),
+        ("resnet16-spectrogram", [-1.8228313, -0.8523661, -0.6918193, -0.3979416]),
     ],
 )
 def test_shipped_weights_say_what_they_always_said(name, expected, designed, inputs):
-    """Whatever the populations that have come since they were trained on g2net."""
+    """Whatever the populations that have come since they were trained on g2net.
+
+    Weights that are trained further have new numbers here.
+    """
     depth, frontend = name.removeprefix("resnet").split("-")
     recipe = Recipe().vary({"depth": depth, "frontend": frontend}).sized()
     model = network(recipe.model, frontend, designed)
