@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from mlflow.utils import validation
 
-from experiments import ceiling, shipped, silence
+from experiments import ceiling, detector, shipped, silence
 from gwres import experiment
-from gwres.data.corpus import judged_windows
+from gwres.data.corpus import judged_windows, open_corpus
 from gwres.data.settings import Data
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, PlannedRun
@@ -18,6 +18,8 @@ from gwres.judging import metrics
 from gwres.models import pretrained
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
+from gwres.simulate import noise as noises
+from gwres.simulate.population import population
 from gwres.training.recipe import Recipe
 
 NAMES = experiment.names()
@@ -145,3 +147,33 @@ def test_ceiling_is_a_table_and_metrics_that_mlflow_takes(known, monkeypatch):
     for name, value in measured.metrics.items():
         assert 0.5 < value < 1
         validation._validate_metric(name, value, 0, 0)
+
+
+def test_detector_judges_on_noise_that_it_makes_as_it_goes(monkeypatch, tmp_path):
+    """The whole of it, small; again, nothing is scored anew."""
+    monkeypatch.setenv("GWRES_CACHE", str(tmp_path))
+    monkeypatch.setattr(noises, "STATES", 20)
+    monkeypatch.setattr(noises, "workers", lambda jobs, job: map(job, jobs))
+    monkeypatch.setattr(detector, "CHUNK", 120)
+    first = detector.measure(smoke=True)
+    table = first.table.set_index("name")
+    assert list(table.index) == [*detector.STATISTICS, "resnet16-templates"]
+    rates = [f"tpr_at_fpr_{fpr:g}" for fpr in detector.RATES]
+    assert (table[rates].diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    # Without glitches all are good; among them, what doubts glitches is better.
+    assert (table["quiet_roc_auc"] > 0.7).all()
+    hard = table["hard_roc_auc"]
+    assert hard["reweighted"] > hard["marginal"]
+    for name, value in first.metrics.items():
+        validation._validate_metric(name, value, 0, 0)
+    monkeypatch.setattr(detector, "scores", None, raising=True)
+    kept = detector.scored_noise({}, *_told(detector), 200)
+    assert len(kept) == 200 and not kept["label"].any()
+
+
+def _told(module):
+    """What `scored_noise` was asked for: corpus, population, recipes."""
+    planned = module.recipes(smoke=True)
+    data = next(iter(planned.values())).data
+    made_from = {name: recipe.flat() for name, recipe in planned.items()}
+    return open_corpus(data), population(data.population), made_from

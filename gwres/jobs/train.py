@@ -54,9 +54,9 @@ def unlogged(recipe, purpose):
     Returns:
         keras.Model, raw strain to logit.
     """
-    corpus = open_corpus(recipe.data)
+    weights, corpus = _first_weights(recipe), open_corpus(recipe.data)
     with _workplace(recipe, corpus, purpose) as folder:
-        return fit.fit(recipe, corpus, folder).classifier
+        return fit.fit(recipe, corpus, folder, weights).classifier
 
 
 def _first_weights(recipe):

@@ -230,6 +230,54 @@ def tpr_at_fpr(labels, logits, fpr):
     return Interval(own.value, float(max(low, 0)), float(min(high, 1)))
 
 
+def paired_tpr(labels, a, b, fpr, draws=1000, seed=0):
+    """Difference in `tpr_at_fpr` of two sets of logits of the same windows, a less b.
+
+    By the bootstrap: signals and noise windows are drawn again, each with its logits of
+    both sets, so that the thresholds move together.
+
+    Args:
+        labels: see the module.
+        a: logits.
+        b: logits of the same windows.
+        fpr: above 0, below 1.
+        draws: of the bootstrap.
+        seed: of its random numbers.
+
+    Returns:
+        `Difference`; its p is twice the smaller share of draws on a side of 0.
+
+    Source:
+        Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    """
+    (first, quiet), (second, other) = _classes(labels, a, b)
+    rng = np.random.default_rng(seed)
+    allowed = int(fpr * len(quiet) + 1e-9)
+    # Only the loudest noise can be a threshold: the rest of a draw is a number.
+    most = 4 * allowed + 50
+    loudest = [np.argsort(-each)[:most] for each in (quiet, other)]
+    kept = np.unique(np.concatenate(loudest))
+
+    def shares(signals, noise, counts):
+        order = np.argsort(-noise)
+        above = np.searchsorted(np.cumsum(counts[order]), allowed, side="right")
+        loudest = np.append(noise[order], -np.inf)
+        return (signals > loudest[above]).mean()
+
+    whole = np.ones(len(kept), int)
+    value = shares(first, quiet[kept], whole) - shares(second, other[kept], whole)
+    found = np.empty(draws)
+    chance = np.append(np.full(len(kept), 1 / len(quiet)), 1 - len(kept) / len(quiet))
+    for draw in range(draws):
+        counts = rng.multinomial(len(quiet), np.clip(chance, 0, 1))[:-1]
+        chosen = rng.integers(len(first), size=len(first))
+        found[draw] = shares(first[chosen], quiet[kept], counts)
+        found[draw] -= shares(second[chosen], other[kept], counts)
+    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    p = 2 * min((found <= 0).mean(), (found >= 0).mean())
+    return Difference(float(value), float(low), float(high), float(min(p, 1.0)))
+
+
 def brier(labels, logits):
     """Mean squared error of the probabilities, from 0; 0.25 for always one half.
 

@@ -308,3 +308,52 @@ def test_bad_rates_are_refused(rate):
     for function in (metrics.tpr_at_fpr, metrics.partial_auc):
         with pytest.raises(InputError, match=f"received {rate}"):
             function([0, 1], [0.0, 1.0], rate)
+
+
+def resampled_tpr(labels, a, b, fpr, draws=400):
+    """Ends of the difference's interval, by drawing whole windows again."""
+    rng = np.random.default_rng(1)
+    signal = np.flatnonzero(labels == 1)
+    noise = np.flatnonzero(labels == 0)
+
+    def share(logits, signals, quiet):
+        allowed = int(fpr * len(quiet) + 1e-9)
+        return (logits[signals] > np.sort(logits[quiet])[::-1][allowed]).mean()
+
+    found = []
+    for _ in range(draws):
+        signals, quiet = rng.choice(signal, len(signal)), rng.choice(noise, len(noise))
+        found.append(share(a, signals, quiet) - share(b, signals, quiet))
+    return np.quantile(found, [0.025, 0.975])
+
+
+def test_paired_tpr_is_the_bootstrap_of_whole_windows():
+    labels, better = draw(3, 600, 4000, shift=2.5)
+    worse = 0.8 * better + 0.6 * np.random.default_rng(4).normal(size=len(better))
+    for fpr in (0.01, 0.002):
+        found = metrics.paired_tpr(labels, better, worse, fpr)
+        alone = [
+            metrics.tpr_at_fpr(labels, each, fpr).value for each in (better, worse)
+        ]
+        assert found.value == pytest.approx(alone[0] - alone[1])
+        low, high = resampled_tpr(labels, better, worse, fpr)
+        agrees([found.low, found.high], [low, high], 0.025, [low - 0.06, high])
+        assert found.low < found.value < found.high
+
+
+def test_paired_tpr_of_the_same_logits_is_nothing():
+    labels, logits = draw(5, 300, 2000)
+    found = metrics.paired_tpr(labels, logits, 2 * logits + 1, 0.01)
+    assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_paired_tpr_is_sure_of_much_and_not_of_little():
+    labels, good = draw(6, 500, 5000, shift=3.0)
+    rng = np.random.default_rng(7)
+    # Among the noise a few, loud for one of them: the threshold goes up.
+    fooled = good.copy()
+    loud = np.flatnonzero(labels == 0)[:40]
+    fooled[loud] += 8
+    assert metrics.paired_tpr(labels, good, fooled, 0.001).p < 0.01
+    nearly = good + 0.01 * rng.normal(size=len(good))
+    assert metrics.paired_tpr(labels, good, nearly, 0.001).p > 0.05
