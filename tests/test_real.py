@@ -1,12 +1,16 @@
-"""Real G2Net windows, where $GWRES_G2NET names a folder of them."""
+"""Real G2Net windows, where $GWRES_G2NET names a folder of them; real strain beside."""
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from scipy.signal import resample_poly
 from scipy.stats import ks_2samp
 
+from experiments import noise as looks
 from gwres.data import g2net
 from gwres.data.pack import whitened
 from gwres.matched.score import score
@@ -61,3 +65,26 @@ def test_real_windows_are_not_told_from_simulated_ones(curve, label):
     louder = replace(drawn, loudness=drawn.loudness.quieter(1 / 3))
     for other in (simulated(louder, 1, curve), simulated(drawn, 1 - label, curve)):
         assert ks_2samp(real, other).pvalue < 0.01
+
+
+STRAIN = sorted(Path(FOLDER).parent.glob("strain/*_4_*.hdf5")) if FOLDER else []
+
+
+@pytest.mark.skipif(not STRAIN, reason="no folder strain/ beside the G2Net windows")
+def test_real_strain_passes_what_simulated_noise_does():
+    """Four quiet stretches of 32 s, two with a loud merger in H1 and L1.
+
+    Both are seen above 6 sigma, and no other second is; band power is as in simulated
+    stretches.
+    """
+    loud, power = {}, []
+    for path in STRAIN:
+        with h5py.File(path) as file:
+            strain = resample_poly(file["strain/Strain"][:], 1, 2)
+        loud[path.name] = np.flatnonzero(looks.exceeding(strain))
+        power.append(looks.band_power(strain))
+    # The first second is cut off: GW150914 comes 16.4 s after the start.
+    for name, seconds in loud.items():
+        assert seconds.tolist() == ([15] if "1126259446" in name else []), name
+    found = np.quantile(np.concatenate(power), [0.05, 0.95])
+    np.testing.assert_allclose(found, [0.93, 1.09], rtol=0.1)
