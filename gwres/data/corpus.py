@@ -15,6 +15,7 @@ from gwres.data.split import SPLITS, split_hash
 from gwres.layers.whiten import fit_asd, refined
 from gwres.matched.design import filters
 from gwres.simulate import dataset, waveforms
+from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.simulate.noise import GAUSSIAN, named, states
 from gwres.simulate.noise import noise as noise_windows
 from gwres.simulate.population import PARAMETERS, population
@@ -185,7 +186,7 @@ def judged_windows(signals, name, count, noise=GAUSSIAN):
 
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
     if noise.real:
-        columns += [*dataset.GLITCHES, *dataset.GLITCH_SNRS]
+        columns += [*GLITCHES, *GLITCH_SNRS]
     key = {"simulated": signals.key, "seed": JUDGED_SEED, "split": name}
     key |= {"count": count} | noise.described()
     return Windows(name, table[columns], read, key, known if noise.real else None)

@@ -204,6 +204,25 @@ def partial_auc(labels, logits, max_fpr):
     return float(roc_auc_score(labels, logits, max_fpr=max_fpr))
 
 
+def threshold(labels, logits, fpr):
+    """The lowest logit that at most a share `fpr` of the noise, 0 < fpr < 1, exceeds.
+
+    Returns:
+        float: windows above it pass.
+
+    Raises:
+        InputError: no noise.
+    """
+    signal, values = check(labels, logits)
+    noise = np.sort(values[~signal])[::-1]
+    if not len(noise):
+        raise InputError("a threshold needs noise windows; received none")
+    if not 0 < fpr < 1:
+        raise InputError(f"fpr must be between 0 and 1; received {fpr}")
+    # The margin is for products such as 0.29 * 100, which rounds to below 29.
+    return float(noise[int(fpr * len(noise) + 1e-9)])
+
+
 def tpr_at_fpr(labels, logits, fpr):
     """Sensitivity where at most a share `fpr` of the noise, 0 < fpr < 1, passes.
 
@@ -216,12 +235,8 @@ def tpr_at_fpr(labels, logits, fpr):
         Joined by the square-and-add of Zou and Donner, Stat. Med. 27, 1693 (2008).
     """
     ((signals, noise),) = _classes(labels, logits)
-    if not 0 < fpr < 1:
-        raise InputError(f"fpr must be between 0 and 1; received {fpr}")
+    own = wilson((signals > threshold(labels, logits, fpr)).sum(), len(signals))
     loudest = np.append(np.sort(noise)[::-1], -np.inf)
-    # The margin is for products such as 0.29 * 100, which rounds to below 29.
-    allowed = int(fpr * len(noise) + 1e-9)
-    own = wilson((signals > loudest[allowed]).sum(), len(signals))
     few, many = (int(count) for count in binom.interval(CONFIDENCE, len(noise), fpr))
     least = (signals > loudest[few - 1]).mean() if few else 0.0
     most = (signals > loudest[many]).mean()

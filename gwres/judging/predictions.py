@@ -3,15 +3,17 @@
 The table is the contract between a model and its judges: one row per window, with
 `COLUMNS` (id and split, text; label, 0 or 1; logit, finite; network_snr, NaN for noise
 and where unknown). Further columns, such as the parameters of the signals, are shown in
-the report and not read.
+the report and not read, but for those of glitches, where a table has them.
 """
 
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from gwres.errors import InputError
 from gwres.judging import metrics
+from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 
 COLUMNS = ("id", "split", "label", "logit", "network_snr")
 # Measures of the order of the windows alone: name, title, false-positive rate if any,
@@ -27,6 +29,8 @@ ODDS = (
     ("accuracy", "Accuracy at logit 0", metrics.accuracy),
     ("brier", "Brier score (chance 0.25, best 0)", metrics.brier),
 )
+
+FPRS = (0.01, 0.001)  # at which false alarms are counted by glitch
 
 
 def check(table):
@@ -195,3 +199,39 @@ def by_snr(table, **options):
     """`metrics.by_snr` of a table of predictions."""
     columns = table["label"], table["logit"], table["network_snr"]
     return metrics.by_snr(*columns, **options)
+
+
+def has_glitches(table):
+    """Whether a table says which glitches its windows hold."""
+    return set(table) >= {*GLITCHES, *GLITCH_SNRS}
+
+
+def by_glitch(table):
+    """False alarms by the kind of glitch that is the loudest in the window.
+
+    Args:
+        table: predictions of one split for which `has_glitches` holds.
+
+    Returns:
+        DataFrame, a row for each kind that noise windows hold, the most frequent first,
+        and last for "", none. Columns: kind; windows, the number of noise windows; and,
+        by each of `FPRS` that there is enough noise for, the number of them above the
+        logit that this share of all noise windows exceeds.
+
+    Raises:
+        InputError: what `check` refuses.
+    """
+    check(table)
+    noise = table[table["label"] == 0]
+    loudest = noise[[*GLITCH_SNRS]].to_numpy().argmax(axis=1)
+    kinds = noise[[*GLITCHES]].to_numpy()[np.arange(len(noise)), loudest]
+    counted = pd.DataFrame({"kind": kinds, "windows": 1})
+    for fpr in FPRS:
+        if len(noise) >= round(1 / fpr):
+            least = metrics.threshold(noise["label"], noise["logit"], fpr)
+            counted[fpr] = (noise["logit"] > least).to_numpy()
+    rows = counted.groupby("kind", as_index=False).sum()
+    rows = rows.assign(none=rows["kind"] == "")
+    order = ["none", "windows", "kind"]
+    rows = rows.sort_values(order, ascending=[True, False, True], ignore_index=True)
+    return rows.drop(columns="none")

@@ -1,12 +1,15 @@
 """Windows as pictures: strain, whitened strain and spectrogram, with what is known."""
 
 import numpy as np
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 
 from gwres.data import pack
 from gwres.errors import InputError
+from gwres.judging import predictions
 from gwres.layers.spectrogram import COLUMNS, RANGE, ROWS, spectrogram
 from gwres.pages.plots import BLUE, DPI, GREEN, VERMILLION, WIDTH, canvas
+from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.strain import (
     DETECTORS,
     DURATION,
@@ -20,6 +23,7 @@ from gwres.strain import (
 COLOURS = (BLUE, VERMILLION, GREEN)
 APART = 8  # standard deviations between two detectors' whitened strain
 LOUDEST = 5.0  # amplitude at the colour scale's upper end
+BRIGHTEST = 30.0  # the same among examples of glitches
 # What a reader wants to know of a window, each where it is known.
 KNOWN = (
     ("logit", "logit {:.2f}"),
@@ -30,6 +34,13 @@ KNOWN = (
     ("luminosity_distance", "{:,.0f} Mpc"),
     ("merger_time", "merger at {:.2f} s"),
 )
+# Kinds of glitches that are called otherwise than by their names in the tables.
+SPOKEN = {
+    "low_frequency_blip": "low-frequency blip",
+    "low_frequency_burst": "low-frequency burst",
+    "extremely_loud": "extremely loud glitch",
+    "unlabelled": "unlabelled glitch",
+}
 
 
 def viewer(windows, asd):
@@ -78,12 +89,41 @@ def loudest(corpus):
 
 def described(row):
     """What is known of a window, as text: a row of the predictions as a dict."""
-    known = [
+    text = f"{row['id']}: {', '.join(_known(row))}"
+    return "; ".join(filter(None, [text, glitches(row)]))
+
+
+def _known(row):
+    return [
         text.format(row[name])
         for name, text in KNOWN
         if name in row and not np.isnan(row[name])
     ]
-    return f"{row['id']}: {', '.join(known)}"
+
+
+def spoken(kind):
+    """A kind of glitch in plain words."""
+    return SPOKEN.get(kind, kind.replace("_", " "))
+
+
+def glitches(row):
+    """The glitches in a window, the loudest first, as text.
+
+    Args:
+        row: of the predictions, as a dict.
+
+    Returns:
+        Such as "tomte in H1, SNR 31; blip in L1, SNR 8"; "no glitch"; or "" where the
+        row does not tell of glitches.
+    """
+    if not predictions.has_glitches(row):
+        return ""
+    found = sorted(
+        (-row[snr], f"{spoken(row[kind])} in {detector}, SNR {row[snr]:.0f}")
+        for detector, kind, snr in zip(DETECTORS, GLITCHES, GLITCH_SNRS)
+        if row[kind]
+    )
+    return "; ".join(text for _, text in found) or "no glitch"
 
 
 def cases(rows, view):
@@ -128,19 +168,11 @@ def _case(part, row, whitened):
     first.set_yticks(places, DETECTORS)
     first.set_ylabel(f"Whitened strain\n({APART} \N{GREEK SMALL LETTER SIGMA} apart)")
     first.set_xticks([0, 0.5, 1, 1.5], ["0", "0.5", "1", "1.5"])
-    edges = np.linspace(0, DURATION, COLUMNS + 1)
-    # Frequencies are those of the rows; the edges lie half a row to their sides.
-    step = (RANGE[1] / RANGE[0]) ** (0.5 / (ROWS - 1))
-    bands = np.geomspace(RANGE[0] / step, RANGE[1] * step, ROWS + 1)
     amplitude = np.asarray(spectrogram(whitened[None].astype(np.float32)))[0]
     for i, (axis, detector) in enumerate(zip(others, DETECTORS)):
-        image = axis.pcolormesh(
-            edges, bands, amplitude[:, :, i], vmin=-1, vmax=LOUDEST, cmap="cividis"
-        )
-        axis.set(yscale="log", title=detector)
+        image = _scan(axis, amplitude[:, :, i], Normalize(-1, LOUDEST))
+        axis.set_title(detector)
         axis.tick_params(labelleft=i == 0)
-        axis.minorticks_off()
-        axis.set_yticks([30, 100, 300], ["30", "100", "300"])
     others[0].set_ylabel("Frequency (Hz)")
     bar = part.colorbar(image, ax=others, pad=0.02)
     bar.set_label("Amplitude\n(\N{GREEK SMALL LETTER SIGMA} above noise)")
@@ -150,11 +182,83 @@ def _case(part, row, whitened):
         if not np.isnan(merger):
             look = {"color": "black" if axis is first else "white", "linestyle": ":"}
             axis.axvline(merger, **look)
-    words = described(row).split(", ")
-    half = -(-len(words) // 2)
-    text = ", ".join(words[:half]) + ",\n" + ", ".join(words[half:])
+    known = _known(row)
+    half = -(-len(known) // 2)
+    words = [f"{row['id']}: {', '.join(known[:half])}", ", ".join(known[half:])]
+    lines = [",\n".join(filter(None, words)), glitches(row)]
     # A dollar in an id would start mathematics.
-    part.suptitle(text.removesuffix(",\n"), fontsize=10, parse_math=False)
+    text = "\n".join(filter(None, lines))
+    part.suptitle(text, fontsize=10, parse_math=False)
+
+
+def _scan(axis, amplitude, norm):
+    """A detector's spectrogram (64, 128), in colours by `norm`."""
+    edges = np.linspace(0, DURATION, COLUMNS + 1)
+    # Frequencies are those of the rows; the edges lie half a row to their sides.
+    step = (RANGE[1] / RANGE[0]) ** (0.5 / (ROWS - 1))
+    bands = np.geomspace(RANGE[0] / step, RANGE[1] * step, ROWS + 1)
+    image = axis.pcolormesh(edges, bands, amplitude, norm=norm, cmap="cividis")
+    axis.set_yscale("log")
+    axis.minorticks_off()
+    axis.set_yticks([30, 100, 300], ["30", "100", "300"])
+    return image
+
+
+def kinds(examples):
+    """Glitches as a network sees them, two of a kind beside each other.
+
+    Args:
+        examples: dict of a kind of glitch to a list of two (detector, SNR, that
+            detector's whitened strain (2048,)).
+
+    Returns:
+        Figure: a kind below the other, each with whitened strain over a spectrogram.
+
+    Raises:
+        InputError: no kinds, or strain of another shape.
+    """
+    if not examples:
+        raise InputError("a gallery needs at least one kind of glitch; received none")
+    count = len(examples)
+    figure = Figure(figsize=(WIDTH, 1 + 2.3 * count), dpi=DPI, layout="constrained")
+    axes = figure.subplots(
+        2 * count, 2, sharex=True, sharey="row", height_ratios=(1, 1.5) * count
+    )
+    # Some are ten times as loud as others; on an even scale those are not seen.
+    norm = PowerNorm(0.5, vmin=0, vmax=BRIGHTEST, clip=True)
+    for i, (kind, both) in enumerate(examples.items()):
+        for column, (detector, snr, strain) in enumerate(both):
+            pair = axes[2 * i : 2 * i + 2, column]
+            image = _glitch(*pair, np.asarray(strain), detector, norm)
+            title = f"{spoken(kind).capitalize()} in {detector}, SNR {snr:.0f}"
+            pair[0].set_title(title, fontsize=10)
+            pair[1].tick_params(labelbottom=True)
+            pair[1].set_xlabel("Time (s)")
+        axes[2 * i, 0].set_ylabel("Whitened\nstrain (\N{GREEK SMALL LETTER SIGMA})")
+        axes[2 * i + 1, 0].set_ylabel("Frequency\n(Hz)")
+    figure.align_ylabels()
+    bar = figure.colorbar(image, ax=axes, location="top", aspect=50, pad=0.01)
+    bar.set_ticks([0, 1, 5, 10, 20, BRIGHTEST])
+    bar.set_label(
+        f"Amplitude (\N{GREEK SMALL LETTER SIGMA} above noise; {BRIGHTEST:g} and more)"
+    )
+    return figure
+
+
+def _glitch(above, below, strain, detector, norm):
+    """A glitch's two panels."""
+    if strain.shape != (WHITENED_SAMPLES,):
+        raise InputError(
+            f"expected whitened {(WHITENED_SAMPLES,)}, received {strain.shape}"
+        )
+    seconds = np.arange(WHITENED_SAMPLES) / WHITENED_RATE
+    colour = COLOURS[DETECTORS.index(detector)]
+    above.plot(seconds, strain, color=colour, linewidth=0.7)
+    above.set_xlim(0, DURATION)
+    above.yaxis.get_major_locator().set_params(nbins=3, integer=True)
+    # The spectrogram takes three detectors: three times the same.
+    alone = np.tile(strain[None, :, None].astype(np.float32), len(DETECTORS))
+    return _scan(below, np.asarray(spectrogram(alone))[0, :, :, 0], norm)
 
 
 def example(raw, whitened, title):

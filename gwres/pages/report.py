@@ -12,6 +12,7 @@ from gwres import cache
 from gwres.judging import metrics, predictions
 from gwres.judging.metrics import SIGNIFICANCE
 from gwres.pages import gallery, plots
+from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 
 SHOWN = 10  # rows of the tables of misses and false alarms
 PICTURED = 3  # rows that are shown as pictures too
@@ -79,6 +80,7 @@ def write(
         verdict=less and verdict(less),
         added=added,
         snrs=_snrs(table, classical),
+        glitches=_glitches(table, classical),
         notes=predictions.summary(table, str(table["split"].iloc[0]))[1],
         figures={
             name: (caption, base64.b64encode(drawn).decode())
@@ -327,6 +329,35 @@ def _snrs(table, classical):
     ]
 
 
+def _glitches(table, classical):
+    """False alarms by glitch: rates, and rows of (kind, windows, counts and shares).
+
+    At each rate the network's and those of each beside it. Without rows where the
+    table does not tell of glitches.
+    """
+    if not predictions.has_glitches(table):
+        return [], []
+    counted = [
+        # The same windows in the same order, so that the rows are of the same kinds.
+        predictions.by_glitch(table.assign(logit=one["logit"].to_numpy()))
+        for one in (table, *classical.values())
+    ]
+    first = counted[0]
+    rates = [fpr for fpr in predictions.FPRS if fpr in first]
+    columns = [first["windows"], *(one[fpr] for fpr in rates for one in counted)]
+    kinds = [gallery.spoken(kind) or "none" for kind in first["kind"]]
+    rows = list(zip(kinds, *columns))
+    rows.append(("all", *(column.sum() for column in columns)))
+    return rates, [
+        (kind, f"{windows:,}", *(f"{n:,} ({n / windows:.1%})" for n in passed))
+        for kind, windows, *passed in rows
+        if windows
+    ]
+
+
 def _columns(rows):
     """The columns that say something of the rows."""
+    if predictions.has_glitches(rows):
+        texts = [gallery.glitches(row) for row in rows.to_dict("records")]
+        rows = rows.drop(columns=[*GLITCHES, *GLITCH_SNRS]).assign(glitches=texts)
     return rows.drop(columns=["split", "label"]).dropna(axis=1, how="all")

@@ -14,15 +14,13 @@ from gwres.errors import InputError
 from gwres.progress import progress
 from gwres.simulate import waveforms
 from gwres.simulate.detectors import delays, patterns
+from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.simulate.noise import GAUSSIAN, Noise, inner, states
 from gwres.simulate.population import PARAMETERS, Population
 from gwres.strain import BAND, DETECTORS, SAMPLE_RATE, SAMPLES, SHAPE
 
 CHUNK = 250  # windows per job of a worker
 SNRS = tuple(f"snr_{detector}" for detector in DETECTORS)
-# Kind and SNR of the loudest glitch in each detector, "" and 0 without.
-GLITCHES = tuple(f"glitch_{detector}" for detector in DETECTORS)
-GLITCH_SNRS = tuple(f"glitch_snr_{detector}" for detector in DETECTORS)
 ALL = np.ones(len(DETECTORS), bool)
 COLUMNS = ("id", "split", "target", *PARAMETERS, *SNRS, "network_snr")
 

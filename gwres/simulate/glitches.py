@@ -15,8 +15,12 @@ import numpy as np
 import pandas as pd
 from scipy.signal.windows import tukey
 
-from gwres.strain import BAND, DURATION, SAMPLE_RATE
+from gwres.strain import BAND, DETECTORS, DURATION, SAMPLE_RATE
 
+# Columns of tables of windows: kind and SNR of the loudest glitch in each detector, ""
+# and 0 without.
+GLITCHES = tuple(f"glitch_{detector}" for detector in DETECTORS)
+GLITCH_SNRS = tuple(f"glitch_snr_{detector}" for detector in DETECTORS)
 # A glitch is a Fourier transform over this time, its middle at time zero: half of it is
 # before the middle, at the end of the period.
 PERIOD_S = 8

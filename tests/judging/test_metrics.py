@@ -191,6 +191,7 @@ def test_sensitivity_never_passes_more_noise_than_allowed():
         expected = max(np.mean(x > t) for t in tried)
         value = metrics.tpr_at_fpr(labels, logits, fpr).value
         agrees(value, expected, 1e-12, wrong=expected + 1 / 50)
+        assert metrics.threshold(labels, logits, fpr) == min(tried)
 
 
 def test_sensitivity_without_noise_to_spare():
@@ -305,7 +306,7 @@ def test_bad_rows_are_refused(function, labels, logits, message):
 
 @pytest.mark.parametrize("rate", [0, -0.1, 1.1])
 def test_bad_rates_are_refused(rate):
-    for function in (metrics.tpr_at_fpr, metrics.partial_auc):
+    for function in (metrics.tpr_at_fpr, metrics.partial_auc, metrics.threshold):
         with pytest.raises(InputError, match=f"received {rate}"):
             function([0, 1], [0.0, 1.0], rate)
 
@@ -357,3 +358,9 @@ def test_paired_tpr_is_sure_of_much_and_not_of_little():
     assert metrics.paired_tpr(labels, good, fooled, 0.001).p < 0.01
     nearly = good + 0.01 * rng.normal(size=len(good))
     assert metrics.paired_tpr(labels, good, nearly, 0.001).p > 0.05
+
+
+def test_a_threshold_needs_noise_alone():
+    assert metrics.threshold([0, 0, 0], [3.0, 1.0, 2.0], 0.4) == 2.0
+    with pytest.raises(InputError, match="needs noise windows; received none"):
+        metrics.threshold([1, 1], [0.0, 1.0], 0.1)

@@ -6,6 +6,7 @@ import pytest
 
 from gwres.errors import InputError
 from gwres.judging import metrics, predictions
+from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 
 ALWAYS = {"accuracy", "brier", "roc_auc", "roc_auc_low", "roc_auc_high"}
 RATES = {"tpr_at_fpr_0.01", "tpr_at_fpr_0.001", "partial_auc_0.01"}
@@ -149,3 +150,45 @@ def test_a_runs_area_is_read_with_its_interval():
     assert [area.value, area.low, area.high] == expected
     assert str(area) == "{:.4f} ({:.4f} to {:.4f})".format(*expected)
     assert predictions.area_of(named) is None
+
+
+def disturbed(table, windows):
+    """A table whose last rows have glitches: tuples of (kind, detector, SNR)."""
+    without = dict.fromkeys(GLITCHES, "") | dict.fromkeys(GLITCH_SNRS, 0.0)
+    table = table.assign(**without)
+    for row, found in zip(table.index[::-1], windows):
+        for kind, detector, snr in found:
+            table.loc[row, [f"glitch_{detector}", f"glitch_snr_{detector}"]] = kind, snr
+    return table
+
+
+def test_false_alarms_are_counted_by_the_loudest_glitch():
+    """By hand: of 1,000 noise windows the ten with the highest logits pass 0.01."""
+    blip, tomte, koi = ("blip", "L1", 14), ("tomte", "H1", 9), ("koi_fish", "V1", 90)
+    table = disturbed(made_up(20, 1000), [[blip], [tomte, koi], [blip, tomte], [tomte]])
+    # A signal's glitch is not counted.
+    table.loc[0, ["glitch_H1", "glitch_snr_H1"]] = "whistle", 40
+    noise = table.index[table["label"] == 0]
+    logit = np.linspace(-1, 0, 1000)
+    # Of two blips the first is the loudest of all, the second stays below; the koi fish
+    # is the tenth and the tomte the eleventh.
+    logit[[-1, -2, -3, -4]] = 9.0, 0.5, -2.0, 0.4
+    logit[:8] = 1.0
+    table.loc[noise, "logit"] = logit
+    counted = predictions.by_glitch(table)
+    rows = counted.set_index("kind")
+    assert list(rows.index) == ["blip", "koi_fish", "tomte", ""]
+    assert list(rows["windows"]) == [2, 1, 1, 996]
+    assert list(rows[0.01]) == [1, 1, 0, 8]
+    assert list(rows[0.001]) == [1, 0, 0, 0]
+    few = predictions.by_glitch(table.tail(200))
+    assert list(few.columns) == ["kind", "windows", 0.01]
+    assert list(few["windows"]) == [2, 1, 1, 196]
+
+
+def test_only_some_tables_tell_of_glitches():
+    table = made_up(3, 3)
+    assert not predictions.has_glitches(table)
+    assert predictions.has_glitches(disturbed(table, []))
+    assert not predictions.has_glitches(disturbed(table, []).drop(columns="glitch_V1"))
+    assert len(predictions.by_glitch(disturbed(table.head(3), []))) == 0

@@ -8,7 +8,9 @@ from gwres.data.corpus import Windows
 from gwres.data.pack import whitened
 from gwres.errors import InputError
 from gwres.pages import gallery
+from gwres.simulate.glitches import KINDS
 from gwres.strain import DETECTORS
+from tests.judging.test_predictions import disturbed
 
 CASES = pd.DataFrame(
     {
@@ -54,6 +56,82 @@ def test_cases_say_what_is_known():
         "1,234 Mpc, merger at 1.62 s"
     )
     assert gallery.described(second) == "price: $5, 10% _off_: logit 3.00"
+
+
+BLIP, TOMTE = ("low_frequency_blip", "L1", 14.2), ("tomte", "H1", 30.7)
+
+
+def test_cases_say_which_glitches_they_hold():
+    rows = CASES.iloc[[1, 0, 0]].reset_index(drop=True)
+    none, one, two = disturbed(rows, [[BLIP, TOMTE], [BLIP]]).to_dict("records")
+    assert gallery.described(one).endswith(
+        "merger at 1.62 s; low-frequency blip in L1, SNR 14"
+    )
+    assert gallery.glitches(two) == (
+        "tomte in H1, SNR 31; low-frequency blip in L1, SNR 14"
+    )
+    assert gallery.described(none) == "price: $5, 10% _off_: logit 3.00; no glitch"
+    assert gallery.glitches(CASES.iloc[0].to_dict()) == ""
+
+
+def test_every_kind_has_words():
+    words = [gallery.spoken(kind) for kind in KINDS]
+    assert len(set(words)) == len(KINDS) == 10
+    assert not any("_" in word for word in words)
+    assert set(gallery.SPOKEN) <= set(KINDS)
+
+
+def test_cases_have_glitches_in_a_line_of_their_own():
+    rows = disturbed(CASES, [[BLIP, TOMTE]])
+    figure = gallery.cases(rows, lambda name: window()[1])
+    first, second = (part.get_suptitle() for part in figure.subfigs)
+    assert first.splitlines() == [
+        "00ff: logit -2.35, network SNR 12.3, chirp mass 21.1 solar masses,",
+        "1,234 Mpc, merger at 1.62 s",
+        "no glitch",
+    ]
+    assert second.splitlines() == [
+        "price: $5, 10% _off_: logit 3.00",
+        "tomte in H1, SNR 31; low-frequency blip in L1, SNR 14",
+    ]
+
+
+def test_kinds_show_strain_over_its_spectrogram():
+    """A tone burst at 100 Hz and 0.5 s is there in the panels that it was given for."""
+    time = np.arange(2048) / 1024
+    burst = 9 * np.sin(2e2 * np.pi * time) * np.exp(-(((time - 0.5) / 0.05) ** 2))
+    quiet = np.zeros(2048)
+    examples = {
+        "koi_fish": [("H1", 81.6, burst), ("L1", 9.0, quiet)],
+        "extremely_loud": [("L1", 200.0, quiet), ("V1", 300.0, burst)],
+    }
+    *axes, bar = gallery.kinds(examples).axes
+    assert [axis.get_title() for axis in axes if axis.get_title()] == [
+        "Koi fish in H1, SNR 82",
+        "Koi fish in L1, SNR 9",
+        "Extremely loud glitch in L1, SNR 200",
+        "Extremely loud glitch in V1, SNR 300",
+    ]
+    assert bar.get_xlabel().startswith("Amplitude")
+    panels = np.reshape(np.array(axes, object), (2, 2, 2)).swapaxes(1, 2).reshape(4, 2)
+    for (above, below), expected in zip(panels, (burst, quiet, quiet, burst)):
+        np.testing.assert_array_equal(above.lines[0].get_ydata(), expected)
+        assert below.get_yscale() == "log" and below.get_xlabel() == "Time (s)"
+        (mesh,) = below.collections
+        amplitude = mesh.get_array()
+        assert (amplitude.max() > 10) == (expected is burst)
+        if expected is burst:
+            row, column = np.unravel_index(amplitude.argmax(), (64, 128))
+            edges = mesh.get_coordinates()
+            assert edges[row, 0, 1] * 0.97 < 100 < edges[row + 1, 0, 1] * 1.03
+            assert edges[0, column, 0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_kinds_refuse_what_they_cannot_show():
+    with pytest.raises(InputError, match="at least one kind of glitch; received none"):
+        gallery.kinds({})
+    with pytest.raises(InputError, match=r"expected whitened \(2048,\), received"):
+        gallery.kinds({"blip": [("H1", 9.0, np.zeros(4096))] * 2})
 
 
 def test_cases_show_strain_and_one_spectrogram_per_detector():

@@ -11,7 +11,7 @@ import pytest
 from gwres.errors import InputError
 from gwres.judging import metrics, predictions
 from gwres.pages import report
-from tests.judging.test_predictions import made_up
+from tests.judging.test_predictions import disturbed, made_up
 
 
 class Page:
@@ -220,6 +220,51 @@ def test_report_shows_the_worst_first(full):
     # Noise has no SNR and no masses, so the columns would be empty.
     scores = ["logit", "matched_filter", "coherent_evidence"]
     assert heads[misses + 1] == ["id", *scores]
+
+
+def test_report_counts_false_alarms_by_glitch(tmp_path):
+    """Beside the network each of the classical side has its own threshold."""
+    blip, tomte = ("blip", "L1", 14.2), ("tomte", "H1", 30.7)
+    table = disturbed(made_up(300, 300), [[blip, tomte], [blip], [blip]])
+    table.loc[[599, 598], "logit"] = 99.0, 98.0
+    beside = {"matched filter": table.assign(logit=-table["logit"])}
+    page = Page(report.write(tmp_path, "title", table, classical=beside))
+    assert "False alarms by glitch" in page.headings
+    [counts] = [
+        one
+        for one in page.tree.iter("table")
+        if one.findtext("thead/tr/th") == "Glitch"
+    ]
+    # Of 300 noise windows three are above the threshold; 0.001 needs 1,000.
+    heads = [cell.text for cell in counts.iterfind("thead/tr/th")]
+    assert heads == ["Glitch", "Noise windows", "FPR 0.01, network", "matched filter"]
+    cells = [[cell.text for cell in row] for row in counts.iterfind("tbody/tr")]
+    assert cells == [
+        ["blip", "2", "1 (50.0%)", "0 (0.0%)"],
+        ["tomte", "1", "1 (100.0%)", "0 (0.0%)"],
+        ["none", "297", "1 (0.3%)", "3 (1.0%)"],
+        ["all", "300", "3 (1.0%)", "3 (1.0%)"],
+    ]
+    alarms = list(page.tree.iter("table"))[-1]
+    assert [cell.text for cell in alarms.iterfind("thead/tr/th")] == [
+        "id",
+        "logit",
+        "matched_filter",
+        "glitches",
+    ]
+    said = [row[-1].text for row in alarms.iterfind("tbody/tr")]
+    assert said[:3] == ["tomte in H1, SNR 31; blip in L1, SNR 14"] + [
+        "blip in L1, SNR 14",
+        "no glitch",
+    ]
+
+
+def test_report_tells_of_glitches_only_where_they_are_known(full, tmp_path):
+    path, *_ = full
+    assert "glitch" not in Page(path).source.lower()
+    few = disturbed(made_up(20, 20), [])
+    page = Page(report.write(tmp_path, "few", few))
+    assert "False alarms by glitch" not in page.headings
 
 
 def test_report_of_few_rows(tmp_path):

@@ -182,6 +182,23 @@ def test_it_is_like_real_noise():
     assert 1.15 < found["power_q99"] < 2.0
 
 
+def test_glitches_are_shown_as_loud_as_is_said():
+    """Two of each kind, whitened by an estimate, in the middle of their windows."""
+    shown = looks.examples()
+    assert list(shown) == list(looks.KINDS)
+    for kind, pair in shown.items():
+        assert [detector for detector, *_ in pair] == ["H1", "L1"]
+        for _, snr, white in pair:
+            assert white.shape == (2048,)
+            assert snr > (100 if kind == "extremely_loud" else 7.5)
+            # Its power is that of the noise and the glitch's, of which long ones have
+            # some outside.
+            power = (white**2).sum() - 0.9 * 2048
+            brief = looks.KINDS[kind].brief
+            assert power < 1.3 * snr**2 + 300, (kind, snr)
+            assert not brief or power > 0.7 * snr**2 - 300, (kind, snr)
+
+
 def test_gaussian_noise_is_told_from_real_noise(quiet):
     """The same functions see that noise without glitches is too good."""
     rng = np.random.default_rng(10)
