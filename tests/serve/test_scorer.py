@@ -167,7 +167,11 @@ def test_one_asd_may_be_of_all_windows(files, strain):
 
 def test_of_a_missing_detector_no_asd_is_asked(files, strain):
     missing, known = strain[:1].copy(), np.full((1, 3, 513), 1e-21)
-    missing[0, 1], known[0, 1] = 0, np.nan
-    answer = Scorer(files)(missing, known)
-    assert np.isfinite(answer["logit"]).all()
-    assert answer["detectors"].tolist() == ["H1 V1"]
+    missing[0, 1] = 0
+    score = Scorer(files)
+    expected = score(missing, known)["logit"][0]
+    for value in np.nan, np.inf, 0:
+        known[0, 1] = value
+        answer = score(missing, known)
+        assert answer["logit"][0] == pytest.approx(expected, abs=1e-4)
+        assert answer["detectors"].tolist() == ["H1 V1"]
