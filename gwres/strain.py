@@ -1,5 +1,7 @@
 """Shape and units of a window of strain, and the checks of what users give."""
 
+import math
+
 import numpy as np
 
 from gwres.errors import InputError
@@ -95,17 +97,27 @@ def check_asds(asds, present):
     """Refuse ASDs that no detector could have had.
 
     Args:
-        asds: (n, 3, 513), strain/sqrt(Hz), every Hz from 0 to 512 Hz.
+        asds: (n, 3, 513), strain/sqrt(Hz), every Hz from 0 to 512 Hz; or one for all
+            windows, (3, 513) or its rows one after another, (1539,).
         present: bool (n, 3), which detectors have data; of others nothing is asked.
+
+    Returns:
+        The ASD of each window, (n, 3, 513).
 
     Raises:
         InputError: a wrong shape, or, in `BAND`, NaN, infinity or a value that is not
             above zero and below the upper end of `PHYSICAL`.
     """
-    expected = len(present), *ASD_SHAPE
-    if np.shape(asds) != expected:
-        raise InputError(f"expected ASDs {expected}, received {np.shape(asds)}")
-    inside = np.asarray(asds)[..., int(BAND[0]) :]
+    expected, flat = (len(present), *ASD_SHAPE), (math.prod(ASD_SHAPE),)
+    if np.shape(asds) not in (expected, ASD_SHAPE, flat):
+        raise InputError(
+            f"expected ASDs {expected}, or one for all windows, {ASD_SHAPE} or {flat}; "
+            f"received {np.shape(asds)}"
+        )
+    asds = np.asarray(asds)
+    if asds.shape != expected:
+        asds = np.broadcast_to(asds.reshape(ASD_SHAPE), expected)
+    inside = asds[..., int(BAND[0]) :]
     bad = ~((0 < inside) & (inside < PHYSICAL[1])).all(axis=-1) & present
     for place, detector in np.argwhere(bad):
         one = inside[place, detector]
@@ -114,3 +126,4 @@ def check_asds(asds, present):
             f"below {PHYSICAL[1]:g} strain/sqrt(Hz) from {BAND[0]:g} Hz up; received "
             f"{one.min():.3g} to {one.max():.3g}"
         )
+    return asds

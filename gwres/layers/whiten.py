@@ -78,8 +78,11 @@ def refined(asd):
         (batch, 3, 2049), in units of `SCALE`/sqrt(Hz), at `FREQUENCIES`; interpolated
         in logarithms.
     """
-    # What is not known, of a missing detector, is neither zero nor NaN here.
-    log = ops.log(ops.maximum(ops.cast(asd, "float32") / SCALE, 1e-12))
+    # What callers do not know, of a missing detector and outside the band, may be zero
+    # or NaN, which times zero would be NaN everywhere.
+    scaled = ops.cast(asd, "float32") / SCALE
+    known = ops.logical_and(scaled > 1e-12, ops.isfinite(scaled))
+    log = ops.log(ops.where(known, scaled, 1e-12))
     steps = (len(FREQUENCIES) - 1) // (ASD_SHAPE[1] - 1)
     parts = np.arange(steps, dtype="float32") / steps
     low, high = log[..., :-1, None], log[..., 1:, None]

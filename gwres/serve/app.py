@@ -26,7 +26,7 @@ import gwres
 from gwres.errors import InputError
 from gwres.serve import guard
 from gwres.serve.guard import JSON, PARQUET, Refused
-from gwres.strain import SHAPE
+from gwres.strain import ASD_SHAPE, SHAPE
 
 
 class Prediction(BaseModel):
@@ -55,22 +55,42 @@ class Refusal(BaseModel):
 # Requests at work at once: while one is scored, the next is read. Those after them wait
 # outside, where one that is late is dropped before anything is done for it.
 AT_WORK = 2
+
+
+def _array(*shape):
+    """An array of numbers of this shape, for the OpenAPI page."""
+    items = {"type": "number"}
+    for length in reversed(shape):
+        items = {
+            "type": "array",
+            "minItems": length,
+            "maxItems": length,
+            "items": items,
+        }
+    return items
+
+
 STRAIN = {
     "type": "array",
     "maxItems": guard.WINDOWS,
     "description": f"strain, {SHAPE[0]} rows (H1, L1, V1) of {SHAPE[1]} samples at "
     "2048 Hz each; a row of zeros is a missing detector",
-    "items": {
-        "type": "array",
-        "minItems": SHAPE[0],
-        "maxItems": SHAPE[0],
-        "items": {
-            "type": "array",
-            "minItems": SHAPE[1],
-            "maxItems": SHAPE[1],
-            "items": {"type": "number"},
-        },
-    },
+    "items": _array(*SHAPE),
+}
+# Where the noise of the windows is known better than the model knows it.
+ASDS = {
+    "description": "one-sided ASD of the noise, strain/sqrt(Hz), every Hz from 0 to "
+    "512 Hz: of each window, or one for all; without it, the model's own",
+    "oneOf": [
+        {"type": "array", "maxItems": guard.WINDOWS, "items": _array(*ASD_SHAPE)},
+        _array(*ASD_SHAPE),
+        _array(guard.ASD_LENGTH),
+    ],
+}
+PARAMS = {
+    "type": "object",
+    "properties": {guard.ASD: ASDS},
+    "description": f"as MLflow's server has it: {guard.ASD} may be here instead",
 }
 ROW = [1.3e-21, -4.6e-22, 8.1e-22]
 BODY = {
@@ -80,7 +100,8 @@ BODY = {
             "schema": {
                 "type": "object",
                 "oneOf": [{"required": [name]} for name in guard.NAMES],
-                "properties": dict.fromkeys(guard.NAMES, STRAIN),
+                "properties": dict.fromkeys(guard.NAMES, STRAIN)
+                | {guard.ASD: ASDS, "params": PARAMS},
             },
             "examples": {
                 "window": {
@@ -93,13 +114,15 @@ BODY = {
             "schema": {
                 "type": "string",
                 "format": "binary",
-                "description": f"one column of flat lists of {guard.LENGTH:,} floats",
+                "description": f"one column of flat lists of {guard.LENGTH:,} floats; "
+                f"beside it, where it is known, a column {guard.ASD} of flat lists of "
+                f"{guard.ASD_LENGTH:,}",
             }
         },
     },
 }
 REFUSALS = {
-    400: "the body cannot be read, or is no strain",
+    400: "the body cannot be read, or is no strain or no ASD",
     411: "no Content-Length, or a body in chunks",
     413: "too many windows or bytes",
     415: "another Content-Type",
@@ -213,10 +236,10 @@ async def _score(request, scorer, metrics, pool):
     body = b"".join(pieces)
 
     def answer():
-        strain = guard.windows(body, kind)
+        strain, asds = guard.read(body, kind)
         try:
             with metrics.seconds.time():
-                rows = scorer.rows(strain)
+                rows = scorer.rows(strain, asds)
         except InputError as error:
             raise Refused(400, str(error)) from None
         metrics.windows.inc(len(rows))

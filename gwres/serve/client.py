@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gwres.errors import InputError
-from gwres.serve.guard import LENGTH, PARQUET
-from gwres.strain import SHAPE
+from gwres.serve.guard import ASD, ASD_LENGTH, LENGTH, PARQUET
+from gwres.strain import ASD_SHAPE, SHAPE
 
 URL = "http://127.0.0.1:5001"
 # Requests under way at once: while one is scored, the server reads the next.
@@ -22,9 +22,10 @@ AHEAD = 2
 # Strain has no gaps. Saying so spares both ends a level for every number.
 NUMBER = pa.field("element", pa.float32(), nullable=False)
 COLUMN = pa.field("strain", pa.list_(NUMBER, LENGTH), nullable=False)
+ASDS = pa.field(ASD, pa.list_(NUMBER, ASD_LENGTH), nullable=False)
 
 
-def score(windows, url=URL, batch=64, timeout=60.0):
+def score(windows, url=URL, batch=64, timeout=60.0, asds=None):
     """Have a server score windows, the next batch on its way while one is scored.
 
     Args:
@@ -33,37 +34,63 @@ def score(windows, url=URL, batch=64, timeout=60.0):
         url: of the server.
         batch: windows in a request; the server refuses more than 1,024.
         timeout: for each request, s.
+        asds: one-sided ASD of each window's noise, (n, 3, 513), strain/sqrt(Hz), every
+            Hz from 0 to 512 Hz, or one for all windows, (3, 513); None for the model's
+            own. MLflow's server takes none in Parquet and refuses it.
 
     Returns:
         DataFrame of n rows: logit, probability, detectors.
 
     Raises:
-        InputError: what the server refused, in its words; or no server answers.
+        InputError: no windows, or ASDs of another shape; what the server refused, in
+            its words; or no server answers.
     """
     if not len(windows):
         raise InputError("expected windows to score; received none")
+    if asds is not None:
+        _check_shape(asds, len(windows))
+    common = asds is None or np.shape(asds) == ASD_SHAPE
     tables, underway = [], deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for i in range(0, len(windows), batch):
             if len(underway) == AHEAD:
                 tables.append(underway.popleft().result())
-            body = parquet(windows[i : i + batch])
+            known = asds if common else asds[i : i + batch]
+            body = parquet(windows[i : i + batch], known)
             underway.append(pool.submit(ask, body, PARQUET, url, timeout))
         tables += [one.result() for one in underway]
     return pd.concat(tables, ignore_index=True)
 
 
-def parquet(windows):
-    """Windows as the bytes of a Parquet file: one column of flat lists of 12,288."""
+def parquet(windows, asds=None):
+    """Windows as the bytes of a Parquet file: one column of flat lists of 12,288.
+
+    Args:
+        windows: strain (n, 3, 4096).
+        asds: (n, 3, 513), or (3, 513) for all, which become a second column, of flat
+            lists of 1,539; see `score`.
+    """
     flat = np.ascontiguousarray(windows, dtype=np.float32)
     if flat.ndim != 3 or flat.shape[1:] != SHAPE:
         raise InputError(f"expected strain (n, 3, 4096), received {flat.shape}")
-    column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), type=COLUMN.type)
+    columns = {COLUMN: flat}
+    if asds is not None:
+        _check_shape(asds, len(flat))
+        known = np.asarray(asds, dtype=np.float32)
+        columns[ASDS] = np.broadcast_to(known, (len(flat), *ASD_SHAPE))
     buffer = io.BytesIO()
     # Noise has no repetitions that a dictionary or compression would find, and nobody
     # asks for its extremes or for a part of it.
     pq.write_table(
-        pa.table([column], schema=pa.schema([COLUMN])),
+        pa.table(
+            [
+                pa.FixedSizeListArray.from_arrays(
+                    pa.array(one.ravel()), type=field.type
+                )
+                for field, one in columns.items()
+            ],
+            schema=pa.schema(list(columns)),
+        ),
         buffer,
         compression="none",
         use_dictionary=False,
@@ -71,6 +98,16 @@ def parquet(windows):
         data_page_size=flat.nbytes + 1,
     )
     return buffer.getvalue()
+
+
+def _check_shape(asds, count):
+    """Refuse ASDs that are neither of each window nor one for all."""
+    each = count, *ASD_SHAPE
+    if np.shape(asds) not in (each, ASD_SHAPE):
+        raise InputError(
+            f"expected ASDs {each}, or one for all windows, {ASD_SHAPE}; received "
+            f"{np.shape(asds)}"
+        )
 
 
 def ask(body, kind, url=URL, timeout=60.0):

@@ -25,7 +25,10 @@ class Model(mlflow.pyfunc.PythonModel):
         Args:
             context: MLflow's, unused.
             model_input: strain (n, 3, 4096); see `Scorer.rows`.
-            params: none.
+            params: None, or a dict that may have `asd`, the one-sided ASD of all
+                windows' noise: 1,539 numbers, the rows of (3, 513) one after another,
+                strain/sqrt(Hz), every Hz from 0 to 512 Hz. Without it, or with an
+                empty list, the networks use the one that they hold.
 
         Returns:
             DataFrame of n rows: logit, probability, detectors.
@@ -34,8 +37,11 @@ class Model(mlflow.pyfunc.PythonModel):
             MlflowException: INVALID_PARAMETER_VALUE, which a server answers with status
                 400, for what `Scorer.rows` refuses.
         """
+        # MLflow has no default of None for a list: who gives nothing gives [].
+        asd = (params or {}).get("asd") or None
         try:
-            return self.score(model_input)
+            asds = None if asd is None else np.array(asd, dtype=np.float64)
+            return self.score(model_input, asds)
         except InputError as error:
             raise mlflow.MlflowException.invalid_parameter_value(str(error)) from error
 

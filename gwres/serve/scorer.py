@@ -52,7 +52,8 @@ class Scorer:
             windows: strain (n, 3, 4096), dimensionless; a missing detector is a row of
                 zeros.
             asds: one-sided ASD of each window's noise, (n, 3, 513), strain/sqrt(Hz),
-                every Hz from 0 to 512 Hz; None for the one that the networks hold.
+                every Hz from 0 to 512 Hz; or one for all windows, (3, 513) or flat,
+                (1539,); None for the one that the networks hold.
 
         Returns:
             list of n dicts: logit, probability from 0 to 1, and the detectors that
@@ -66,7 +67,7 @@ class Scorer:
             raise InputError(f"expected strain (n, 3, 4096), received {windows.shape}")
         present = check_all(windows) > 0
         if asds is not None:
-            check_asds(asds, present)
+            asds = check_asds(asds, present)
         given = [array for array in (windows, asds) if array is not None]
         given = [np.asarray(array, dtype=np.float32) for array in given]
         score = self.members if asds is None else self.informed

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
@@ -248,7 +248,8 @@ def model(classifier, example):
 def served(artifacts, example):
     """Log a model that MLflow can serve: signature, example, pinned requirements.
 
-    The model's code is gwres itself, copied beside it; nothing is pickled.
+    The model's code is gwres itself, copied beside it; nothing is pickled. Its one
+    parameter is `asd`, for callers who know the noise; see `serve.model`.
 
     Args:
         artifacts: what `scorer.Scorer` reads, name to path or URI; copied in.
@@ -261,6 +262,8 @@ def served(artifacts, example):
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
         outputs=Schema([ColSpec(kind, name) for name, kind in kinds.items()]),
+        # A list must have a list as its default; an empty one is no ASD.
+        params=ParamSchema([ParamSpec("asd", "double", [], (-1,))]),
     )
     logged = mlflow.pyfunc.log_model(
         name="model",

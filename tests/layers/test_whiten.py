@@ -278,8 +278,9 @@ def test_an_asd_is_interpolated_in_logarithms():
     close(found[0, 0], np.exp(np.linspace(0, 5, 2049)), rtol=1e-4)
 
 
-def test_a_missing_detector_needs_no_asd(layer, windows, fitted):
+@pytest.mark.parametrize("value", [0, np.nan, np.inf])
+def test_a_missing_detector_needs_no_asd(layer, windows, fitted, value):
     strain, known = windows[:1].astype(np.float32), at_each_hz(fitted)
-    strain[0, 1], known[0, 1] = 0, 0
+    strain[0, 1], known[0, 1] = 0, value
     white = np.asarray(layer(strain, asd=known))
     assert np.isfinite(white).all() and not white[0, :, 1].any()

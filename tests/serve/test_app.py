@@ -16,13 +16,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-import uvicorn
 
 import gwres
 from gwres.errors import InputError
 from gwres.serve import client, guard
 from gwres.serve.app import AT_WORK, application
 from gwres.strain import check_all
+from tests.serve.listening import listening
 
 STRAIN = np.random.default_rng(0).normal(scale=1e-21, size=(2, 3, 4096))
 SLOW, BROKEN, URI = 7e-21, 8e-21, "models:/net/1"
@@ -37,7 +37,7 @@ class Scorer:
     def __init__(self):
         self.go, self.begun = threading.Event(), []
 
-    def rows(self, windows):
+    def rows(self, windows, asds=None):
         if windows.ndim != 3 or windows.shape[1:] != (3, 4096):
             raise InputError(f"expected strain (n, 3, 4096), received {windows.shape}")
         check_all(windows)
@@ -56,17 +56,12 @@ class Scorer:
 @contextmanager
 def served(timeout):
     """A server of a `Scorer`: its address, and the scorer."""
-    listening, scorer = socket.create_server(("127.0.0.1", 0)), Scorer()
-    config = uvicorn.Config(application(scorer, URI, timeout), log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],))
-    thread.start()
-    try:
-        yield listening.getsockname(), scorer
-    finally:
-        scorer.go.set()
-        server.should_exit = True
-        thread.join()
+    scorer = Scorer()
+    with listening(application(scorer, URI, timeout)) as address:
+        try:
+            yield address, scorer
+        finally:
+            scorer.go.set()
 
 
 @pytest.fixture(scope="module")
@@ -315,8 +310,11 @@ def test_the_openapi_page_tells_bodies_answers_and_refusals(ask):
     assert set(route["requestBody"]["content"]) == {guard.JSON, guard.PARQUET}
     statuses = {"200", "400", "411", "413", "415", "500", "504"}
     assert statuses <= set(route["responses"])
-    strain = route["requestBody"]["content"][guard.JSON]["schema"]["properties"]
-    assert set(strain) == set(guard.NAMES)
+    held = route["requestBody"]["content"][guard.JSON]["schema"]["properties"]
+    assert set(held) == {*guard.NAMES, "asd", "params"}
+    one = held["asd"]["oneOf"][1]
+    assert (one["minItems"], one["items"]["maxItems"]) == (3, 513)
+    assert held["params"]["properties"]["asd"] == held["asd"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -328,7 +326,7 @@ sys.path.insert(0, {str(os.getcwd())!r})
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 from gwres.jobs import serve
 class Scorer:
-    def rows(self, windows): return []
+    def rows(self, windows, asds=None): return []
 serve.registry.pin = lambda model: model
 serve.registered.load = lambda uri: Scorer()
 serve.serve("net", "127.0.0.1", {free()}, 5.0)

@@ -13,6 +13,8 @@ from gwres.errors import InputError
 from gwres.serve import client
 
 WINDOWS = np.random.default_rng(0).normal(scale=1e-21, size=(5, 3, 4096))
+# Windows by the first number of each, for requests may come in any order.
+WINDOWS_ORDER = {np.float32(one[0, 0]): place for place, one in enumerate(WINDOWS)}
 
 
 def logits(body):
@@ -68,6 +70,29 @@ def test_what_is_sent_is_the_strain_in_single_precision():
     sent = np.stack(table["strain"].tolist()).reshape(5, 3, 4096)
     assert sent.dtype == np.float32
     assert (sent == WINDOWS.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_asds_are_sent_with_their_windows(server, common):
+    asds = np.random.default_rng(1).uniform(1e-23, 1e-22, (5, 3, 513))
+    url, received, _ = server
+    client.score(WINDOWS, url, batch=2, asds=asds[0] if common else asds)
+    sent = [pd.read_parquet(io.BytesIO(body)) for *_, body in received]
+    table = pd.concat(sorted(sent, key=lambda one: WINDOWS_ORDER[one["strain"][0][0]]))
+    expected = np.repeat(asds[:1], 5, 0) if common else asds
+    found = np.stack(table["asd"].tolist()).reshape(5, 3, 513)
+    assert found.dtype == np.float32
+    assert (found == expected.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 513), (6, 3, 513), (3, 512), (1539,)])
+def test_asds_of_other_shapes_are_refused_before_anything_is_sent(server, shape):
+    url, received, _ = server
+    with pytest.raises(InputError, match=r"\(5, 3, 513\), or .*; received \(\d"):
+        client.score(WINDOWS, url, batch=2, asds=np.full(shape, 1e-23))
+    with pytest.raises(InputError, match="received"):
+        client.parquet(WINDOWS, np.full(shape, 1e-23))
+    assert not received
 
 
 def test_a_batch_is_on_its_way_while_another_is_scored(server, monkeypatch):
