@@ -107,14 +107,14 @@ def spoken(kind):
 
 
 def glitches(row):
-    """The glitches in a window, the loudest first, as text.
+    """The glitches whose middle lies in a window, the loudest first, as text.
 
     Args:
         row: of the predictions, as a dict.
 
     Returns:
-        Such as "tomte in H1, SNR 31; blip in L1, SNR 8"; "no glitch"; or "" where the
-        row does not tell of glitches.
+        Such as "tomte in H1, SNR 31; blip in L1, SNR 8"; "no glitch centred in it"; or
+        "" where the row does not tell of glitches.
     """
     if not predictions.has_glitches(row):
         return ""
@@ -123,7 +123,7 @@ def glitches(row):
         for detector, kind, snr in zip(DETECTORS, GLITCHES, GLITCH_SNRS)
         if row[kind]
     )
-    return "; ".join(text for _, text in found) or "no glitch"
+    return "; ".join(text for _, text in found) or "no glitch centred in it"
 
 
 def cases(rows, view):
@@ -224,7 +224,7 @@ def kinds(examples):
     axes = figure.subplots(
         2 * count, 2, sharex=True, sharey="row", height_ratios=(1, 1.5) * count
     )
-    # Some are ten times as loud as others; on an even scale those are not seen.
+    # Some are ten times as loud as others, which an even scale would not show.
     norm = PowerNorm(0.5, vmin=0, vmax=BRIGHTEST, clip=True)
     for i, (kind, both) in enumerate(examples.items()):
         for column, (detector, snr, strain) in enumerate(both):

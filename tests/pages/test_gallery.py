@@ -70,7 +70,8 @@ def test_cases_say_which_glitches_they_hold():
     assert gallery.glitches(two) == (
         "tomte in H1, SNR 31; low-frequency blip in L1, SNR 14"
     )
-    assert gallery.described(none) == "price: $5, 10% _off_: logit 3.00; no glitch"
+    said = gallery.described(none)
+    assert said == "price: $5, 10% _off_: logit 3.00; no glitch centred in it"
     assert gallery.glitches(CASES.iloc[0].to_dict()) == ""
 
 
@@ -88,7 +89,7 @@ def test_cases_have_glitches_in_a_line_of_their_own():
     assert first.splitlines() == [
         "00ff: logit -2.35, network SNR 12.3, chirp mass 21.1 solar masses,",
         "1,234 Mpc, merger at 1.62 s",
-        "no glitch",
+        "no glitch centred in it",
     ]
     assert second.splitlines() == [
         "price: $5, 10% _off_: logit 3.00",

@@ -255,7 +255,7 @@ def test_report_counts_false_alarms_by_glitch(tmp_path):
     said = [row[-1].text for row in alarms.iterfind("tbody/tr")]
     assert said[:3] == ["tomte in H1, SNR 31; blip in L1, SNR 14"] + [
         "blip in L1, SNR 14",
-        "no glitch",
+        "no glitch centred in it",
     ]
 
 
