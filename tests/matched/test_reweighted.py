@@ -42,7 +42,7 @@ def bands(plus, curve):
 @pytest.fixture
 def few(monkeypatch):
     """`score` takes the templates of `bands`."""
-    monkeypatch.setattr(scoring, "TEMPLATES", TEMPLATES)
+    monkeypatch.setattr(scoring, "enough", lambda population: TEMPLATES)
 
 
 def white(strain, curve):
