@@ -126,8 +126,8 @@ HIGH_PASS_HZ = glitches.HIGH_PASS_HZ
 ESTIMATE_S = 64  # of strain, that an estimate is made from
 BLOCK_S = 8  # pieces of a stretch, each with a spectrum of its own; the next begins
 HOP_S = BLOCK_S // 2  # this much later
-# Slow drift of the power: standard deviation of its logarithm in a band of a few
-# octaves, and how long it stays as it is.
+# Slow drift of the power: standard deviation of its logarithm at a frequency, and how
+# long it stays as it is, s.
 DRIFT, DRIFT_S = 0.03, 60.0
 BROAD_V1 = 0.1  # the two curves of V1 stand for more: its range went from 40 to 60 Mpc
 
@@ -143,8 +143,8 @@ def measured(detector):
     Source:
         H1 and L1, 20 each: the noise curves of the first machine learning
         gravitational-wave search mock data challenge, github.com/gwastro/
-        ml-mock-data-challenge-1 at 6d5e62f. V1: LIGO-P1200087's curves of O3a and O3b
-        (GPS 1265246178) as PyPI's gwfast 1.1.2 ships them, averaged to 1 Hz.
+        ml-mock-data-challenge-1 at 6d5e62f. V1: the curves of O3 and of GPS
+        1265246178 that PyPI's gwfast 1.1.2 ships, averaged to 1 Hz.
     """
     with np.load(files("gwres.simulate") / "o3_asd.npz", allow_pickle=False) as curves:
         # Thousandths of a decade above this, from 10 Hz up.
