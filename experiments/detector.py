@@ -21,11 +21,12 @@ from gwres import cache
 from gwres.data.corpus import JUDGED_SEED, Windows, judged_windows, open_corpus
 from gwres.experiment import SMOKE, Measured
 from gwres.jobs.train import unlogged
-from gwres.judging import metrics
+from gwres.judging import metrics, predictions
 from gwres.matched.score import score
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import DEPTHS
 from gwres.progress import progress
+from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.simulate.noise import DETECTOR, states
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS
@@ -117,10 +118,10 @@ def noise_windows(signals, start, stop):
         window = DETECTOR.window(rng, known, signals.merger_s)
         strain.append(window.strain.astype("<f4"))
         asds.append(window.estimate)
-        row = {"id": f"{number:010d}", "label": 0, "network_snr": np.nan}
-        for detector in DETECTORS:
-            kind, loudness = window.loudest(detector)
-            row |= {f"glitch_{detector}": kind, f"glitch_snr_{detector}": loudness}
+        row = {"id": f"{number:010d}", "split": "noise", "label": 0}
+        row["network_snr"] = np.nan
+        for detector, kind, loudness in zip(DETECTORS, GLITCHES, GLITCH_SNRS):
+            row[kind], row[loudness] = window.loudest(detector)
         rows.append(row)
     strain, asds = np.stack(strain), np.stack(asds)
     return Windows(
@@ -152,7 +153,8 @@ def judge(sets, names):
             row[f"tpr_at_fpr_{fpr:g}"] = metrics.tpr_at_fpr(
                 natural["label"], natural[name], fpr
             ).value
-        threshold = loudest(sets["noise"][name], 0.001)
+        quiet = sets["noise"]
+        threshold = metrics.threshold(quiet["label"], quiet[name], 0.001)
         for low, high in zip(BINS, BINS[1:]):
             inside = signal["network_snr"].between(low, high, inclusive="left")
             row[f"snr_{low}_{high}"] = (signal.loc[inside, name] > threshold).mean()
@@ -172,31 +174,9 @@ def judge(sets, names):
             named[f"{name}/less_{statistic}"] = less.value
             named[f"{name}/less_{statistic}_low"] = less.low
             named[f"{name}/less_{statistic}_high"] = less.high
-    for kind, share in by_kind(sets["noise"], names).items():
-        for name, value in share.items():
-            named[f"{name}/false_alarms_{kind}"] = value
+    for name in names:
+        counts = predictions.by_glitch(sets["noise"].assign(logit=sets["noise"][name]))
+        for row in counts.to_dict("records") if 0.001 in counts else []:
+            share = row[0.001] / row["windows"]
+            named[f"{name}/false_alarms_{row['kind'] or 'none'}"] = share
     return Measured(pd.DataFrame(rows), named)
-
-
-def loudest(noise, fpr):
-    """The logit that a share of the noise exceeds."""
-    values = np.sort(np.asarray(noise))[::-1]
-    return values[min(int(fpr * len(values) + 1e-9), len(values) - 1)]
-
-
-def by_kind(noise, names, fpr=0.001):
-    """Of the noise windows with each kind of glitch, the share above the threshold.
-
-    Returns:
-        dict of kind to dict of name to share.
-    """
-    columns = [f"glitch_{detector}" for detector in DETECTORS]
-    kinds = sorted(set(noise[columns].to_numpy().ravel()) - {""})
-    shares = {}
-    for kind in kinds:
-        held = noise[(noise[columns] == kind).any(axis=1)]
-        shares[kind] = {
-            name: float((held[name] > loudest(noise[name], fpr)).mean())
-            for name in names
-        }
-    return shares
