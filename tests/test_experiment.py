@@ -74,7 +74,7 @@ def test_a_member_is_told_by_recipe_trials_and_split():
 
 
 def test_unknown_and_missing_experiments(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="depths, leakage.*received unheard"):
+    with pytest.raises(InputError, match="depths, detector, leakage.*received unheard"):
         experiment.load("unheard")
     monkeypatch.setattr(experiment, "FOLDER", tmp_path)
     (tmp_path / "helper.py").write_text("def other():\n    pass\n")
