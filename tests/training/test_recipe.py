@@ -85,7 +85,7 @@ def test_the_rate_suits_the_first_weights():
         ({"samples": "-5"}, "samples must be from 0"),
         (
             {"population": "bns"},
-            "population must be one of g2net, volumetric; received bns",
+            "population must be one of g2net, volumetric, field; received bns",
         ),
         ({"precision": "float16"}, "precision must be one of"),
         ({"teacher": "nobody"}, "teacher must be one of auto, labels, evidence"),
