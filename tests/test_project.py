@@ -161,3 +161,16 @@ def test_the_readme_begins_with_commands_that_ci_runs():
     assert "pip install -r requirements.txt -e '.[dev]' && pytest" in text
     assert "-r requirements.txt -e '.[dev]'" in script
     assert "\npytest\n" in script
+
+
+def test_a_package_has_every_file_that_is_not_code():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = declared["tool"]["setuptools"]["package-data"]["gwres"]
+    package = ROOT / "gwres"
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    there = {
+        path
+        for path in package.rglob("*.*")
+        if path.suffix not in (".py", ".pyc") and path.is_file()
+    }
+    assert there == {path for path in packed if path.is_file()}
