@@ -217,10 +217,15 @@ def threshold(labels, logits, fpr):
     noise = np.sort(values[~signal])[::-1]
     if not len(noise):
         raise InputError("a threshold needs noise windows; received none")
+    return float(noise[_allowed(fpr, len(noise))])
+
+
+def _allowed(fpr, count):
+    """How many of so many noise windows may pass."""
     if not 0 < fpr < 1:
         raise InputError(f"fpr must be between 0 and 1; received {fpr}")
     # The margin is for products such as 0.29 * 100, which rounds to below 29.
-    return float(noise[int(fpr * len(noise) + 1e-9)])
+    return int(fpr * count + 1e-9)
 
 
 def tpr_at_fpr(labels, logits, fpr):
@@ -265,29 +270,35 @@ def paired_tpr(labels, a, b, fpr, draws=1000, seed=0):
     Source:
         Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
-    (first, quiet), (second, other) = _classes(labels, a, b)
-    rng = np.random.default_rng(seed)
-    allowed = int(fpr * len(quiet) + 1e-9)
+    classes = _classes(labels, a, b)
+    count = len(classes[0][1])
+    allowed = _allowed(fpr, count)
     # Only the loudest noise can be a threshold: the rest of a draw is a number.
     most = 4 * allowed + 50
-    loudest = [np.argsort(-each)[:most] for each in (quiet, other)]
-    kept = np.unique(np.concatenate(loudest))
+    kept = np.unique(
+        np.concatenate([np.argsort(-noise)[:most] for _, noise in classes])
+    )
+    orders = [np.argsort(-noise[kept]) for _, noise in classes]
 
-    def shares(signals, noise, counts):
-        order = np.argsort(-noise)
+    def share(place, chosen, counts):
+        signals, noise = classes[place]
+        order = orders[place]
         above = np.searchsorted(np.cumsum(counts[order]), allowed, side="right")
-        loudest = np.append(noise[order], -np.inf)
-        return (signals > loudest[above]).mean()
+        loudest = np.append(noise[kept][order], -np.inf)
+        return (signals[chosen] > loudest[above]).mean()
 
-    whole = np.ones(len(kept), int)
-    value = shares(first, quiet[kept], whole) - shares(second, other[kept], whole)
+    rng = np.random.default_rng(seed)
+    chance = np.append(np.full(len(kept), 1 / count), 1 - len(kept) / count)
     found = np.empty(draws)
-    chance = np.append(np.full(len(kept), 1 / len(quiet)), 1 - len(kept) / len(quiet))
     for draw in range(draws):
-        counts = rng.multinomial(len(quiet), np.clip(chance, 0, 1))[:-1]
-        chosen = rng.integers(len(first), size=len(first))
-        found[draw] = shares(first[chosen], quiet[kept], counts)
-        found[draw] -= shares(second[chosen], other[kept], counts)
+        counts = rng.multinomial(count, np.clip(chance, 0, 1))[:-1]
+        chosen = rng.integers(len(classes[0][0]), size=len(classes[0][0]))
+        found[draw] = share(0, chosen, counts) - share(1, chosen, counts)
+    heights = [
+        (signals > threshold(labels, logits, fpr)).mean()
+        for logits, (signals, _) in zip((a, b), classes)
+    ]
+    value = heights[0] - heights[1]
     low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     p = 2 * min((found <= 0).mean(), (found >= 0).mean())
     return Difference(float(value), float(low), float(high), float(min(p, 1.0)))

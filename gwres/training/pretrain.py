@@ -21,6 +21,8 @@ import numpy as np
 from keras import ops
 
 from gwres.data.material import CHUNK, VALIDATED, open_material
+from gwres.data.settings import GAUSSIAN
+from gwres.errors import InputError
 from gwres.judging.metrics import roc_auc
 from gwres.layers.evidence import Evidence
 from gwres.layers.templates import Templates
@@ -46,7 +48,12 @@ def pretrain(recipe, material, folder, turns, work):
 
     Returns:
         The `Card`.
+
+    Raises:
+        InputError: another noise than the material's, which is Gaussian.
     """
+    if recipe.data.noise != GAUSSIAN:
+        raise InputError(f"noise must be {GAUSSIAN}; received {recipe.data.noise}")
     recipe, folder = recipe.sized(), Path(folder)
     judged = material.validation()
     bound = evidence(material, judged)

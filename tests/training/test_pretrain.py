@@ -115,3 +115,9 @@ def test_jax_alone_trains_what_tensorflow_goes_on_with(
     card = pretrain.pretrain(recipe, material, tmp_path, 2, tmp_path / "more")
     assert [turn["backend"] for turn in card.turns] == ["jax", "tensorflow"]
     assert not path.exists(), "the weights of the turn before are gone"
+
+
+def test_material_of_gaussian_noise_is_not_taken_for_another(tmp_path):
+    recipe = Recipe().vary({"frontend": "waveform", "noise": "detector"})
+    with pytest.raises(InputError, match="noise must be gaussian; received detector"):
+        pretrain.pretrain(recipe, None, tmp_path, 1, tmp_path)
