@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 
 from gwres.data.corpus import open_corpus
-from gwres.data.settings import Data, Live
+from gwres.data.settings import GAUSSIAN, NOISES, Data, Live
 from gwres.matched.design import filters
 from gwres.models.classifier import FRONTENDS, network
 from gwres.models.resnet import DEPTHS
@@ -71,9 +71,9 @@ def measure(model, seconds):
     return train, rate(lambda: model.predict_on_batch(x), seconds)
 
 
-def injection(seconds):
+def injection(seconds, noise=GAUSSIAN):
     """Rate of live injection alone."""
-    opened = open_corpus(Data(bank=2048, judged=8, psd_windows=64))
+    opened = open_corpus(Data(bank=2048, judged=8, psd_windows=64, noise=noise))
     batches = iter(opened.batches(Live(batch=BATCH, loud=1.0), 0, 10**6))
     return rate(lambda: next(batches), seconds)
 
@@ -100,8 +100,9 @@ def main(seconds):
             recipe = Recipe().vary({"depth": depth, "frontend": frontend}).sized()
             model = network(recipe.model, frontend, designed)
             row(f"resnet{depth}-{frontend}", measure(model, seconds))
-    core, wall = injection(seconds)
-    print(f"{'live injection':<24}{f'{core:,.0f} ({wall:,.0f})':>16}")
+    for noise in NOISES:
+        core, wall = injection(seconds, noise)
+        print(f"{f'live, {noise}':<24}{f'{core:,.0f} ({wall:,.0f})':>16}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ A real fit of a few hundred steps, whose step is split in two: taking a batch fr
 pipeline, which blocks where none is ready, and training on it. Beside it the pipeline
 alone, which then has both cores.
 
-    python -m benchmarks.waiting [depths, such as 18,34] [windows to train on]
+    python -m benchmarks.waiting [depths, such as 18,34] [windows to train on] [noise]
 """
 
 import sys
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from benchmarks.throughput import injection
 from gwres.data.corpus import open_corpus
+from gwres.data.settings import GAUSSIAN
 from gwres.training import fit as fitting
 from gwres.training.recipe import Recipe
 
@@ -71,13 +72,13 @@ def fit(recipe, opened):
     return clocks[0]
 
 
-def main(depths, samples):
+def main(depths, samples, noise):
     """Measure and print."""
-    _, alone = injection(10.0)
+    _, alone = injection(10.0, noise)
     print(f"live injection alone: {alone:,.0f} windows per second")
     print(f"{'network':<20}{'windows/s':>10}{'waiting':>10}{'injection is':>14}")
     for depth in depths:
-        settings = {"depth": depth, "samples": samples, "epochs": 1}
+        settings = {"depth": depth, "samples": samples, "epochs": 1, "noise": noise}
         recipe = Recipe().vary(settings)
         clock = fit(recipe, open_corpus(recipe.data))
         total = clock.waited + clock.trained
@@ -88,5 +89,5 @@ def main(depths, samples):
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    chosen = given[0] if given else "18,34"
-    main([int(d) for d in chosen.split(",")], int((given[1:] or [25_600])[0]))
+    chosen, samples, noise = [*given, *("18,34", "25600", GAUSSIAN)[len(given) :]]
+    main([int(depth) for depth in chosen.split(",")], int(samples), noise)

@@ -4,33 +4,47 @@
 
 Networks of every depth and front end are trained in `noise=detector`, those of
 `REPEATED` with three seeds, and judged beside the marginal filter, the coherent
-evidence and the filter that doubts glitches, `reweighted`: on 100,000 noise windows at
-nature's rates and the signals of the holdout; on hard windows, most of which hold a
-glitch close to where a merger may be; and on quiet ones, of the same noise without
-glitches. Noise windows are made and scored 2,000 at a time and only their scores are
-kept, so that memory stays as it is; run again, it goes on.
+evidence, the filter that doubts glitches, `reweighted`, and the evidence that the front
+end `templates` begins with, `consistent`: on 100,000 noise windows at nature's rates
+and the signals of the holdout; on hard windows, most of which hold a glitch close to
+where a merger may be; on quiet ones, of the same noise without glitches; and on the
+holdout without V1, with V1 alone, and with a glitch on each merger, where logits must
+still be log odds.
+
+Noise windows are made and scored 2,000 at a time, so that memory stays as it is.
+Whitened ones, 1.2 GB, are kept with the filters' scores for networks to come, and so
+are the networks: run again, it goes on.
 Time: three core-hours of training, and one of judging. Result: README.md.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
+import keras
 import numpy as np
 import pandas as pd
 
 from gwres import cache
 from gwres.data.corpus import JUDGED_SEED, Windows, judged_windows, open_corpus
+from gwres.errors import InputError
 from gwres.experiment import SMOKE, Measured
 from gwres.jobs.train import unlogged
 from gwres.judging import metrics, predictions
+from gwres.layers.templates import TESTS
+from gwres.layers.whiten import FREQUENCIES, gain, refined, whiten
+from gwres.matched import reweighted
+from gwres.matched.design import layout
 from gwres.matched.score import score
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import DEPTHS
 from gwres.progress import progress
+from gwres.simulate import glitches
 from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.simulate.noise import DETECTOR, states
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS
 from gwres.training import fit
+from gwres.training.epochs import PREDICT_BATCH, predict
 from gwres.training.recipe import Recipe
 
 BASE = {"noise": "detector", "epochs": 5, "patience": 5}
@@ -39,7 +53,7 @@ SAMPLES = {"templates": 150_000, "waveform": 300_000, "spectrogram": 80_000}
 BEGIN = {"templates": {}, "waveform": {"init": "pretrained", "learning_rate": 0.002}}
 BEGIN["spectrogram"] = {"init": "pretrained", "learning_rate": 0.002, "batch": 32}
 REPEATED, SEEDS = ("resnet16-templates", "resnet34-templates"), 3
-STATISTICS = ("marginal", "coherent", "reweighted")
+STATISTICS = ("marginal", "coherent", "reweighted", "consistent")
 COUNT, CHUNK = 100_000, 2000  # noise windows
 RATES = (0.01, 0.001, 0.0001)
 HARD = replace(DETECTOR, aimed=0.7)
@@ -52,16 +66,18 @@ def measure(smoke=False):
     planned = recipes(smoke)
     data = next(iter(planned.values())).data
     signals, corpus = population(data.population), open_corpus(data)
-    models = {name: unlogged(recipe, "detector") for name, recipe in planned.items()}
-    made_from = {name: recipe.flat() for name, recipe in planned.items()}
+    models = {name: trained(recipe, corpus) for name, recipe in planned.items()}
     count = 200 if smoke else COUNT
     sets = {
-        "noise": scored_noise(models, corpus, signals, made_from, count),
-        "holdout": scores(models, corpus, signals, corpus.judged["holdout"]),
+        "noise": scored_noise(models, planned, corpus, signals, count),
     }
+    holdout = corpus.judged["holdout"]
+    judged = {"holdout": holdout, "no_v1": without(holdout, 2)}
+    judged["v1_alone"] = without(holdout, 0, 1)
+    judged["on_merger"] = disturbed(holdout, signals)
     for name, noise in (("hard", HARD), ("quiet", QUIET)):
-        windows = judged_windows(signals, "holdout", data.judged, noise)
-        sets[name] = scores(models, corpus, signals, windows)
+        judged[name] = judged_windows(signals, "holdout", data.judged, noise)
+    sets |= {name: scores(models, corpus, signals, x) for name, x in judged.items()}
     return judge(sets, [*STATISTICS, *models])
 
 
@@ -82,6 +98,58 @@ def recipes(smoke=False):
     return planned
 
 
+def trained(recipe, corpus):
+    """A recipe's classifier, trained now if it was not before."""
+
+    def make(folder):
+        unlogged(recipe, "detector").save(folder / "classifier.keras")
+
+    key = {"recipe": recipe.flat(), "corpus": corpus.name}
+    path = cache.folder("detector", key, make) / "classifier.keras"
+    return keras.models.load_model(path)
+
+
+def without(windows, *detectors):
+    """The same windows without data of some detectors."""
+
+    def read(start, stop):
+        strain = windows.read(start, stop)
+        strain[:, list(detectors)] = 0
+        return strain
+
+    key = {"windows": windows.key, "without": detectors}
+    return replace(windows, read=read, key=key)
+
+
+def disturbed(windows, signals):
+    """The same windows with one more glitch, of any kind alike, where a merger is.
+
+    Noise has it where a merger might be. It lies within the merger's own width, and is
+    as loud by the window's own spectrum as its kind is.
+    """
+
+    def read(start, stop):
+        strain, asds = windows.read(start, stop), windows.known(start, stop)
+        rows = windows.table.iloc[start:stop]
+        for number, own, asd, row in zip(
+            range(start, stop), strain, asds, rows.to_dict("records")
+        ):
+            rng = np.random.default_rng([JUDGED_SEED, number, 6])
+            detector, kind = rng.integers(2), str(rng.choice(list(glitches.KINDS)))
+            merger = row["merger_time"]
+            if not row["label"]:
+                merger = rng.uniform(*signals.merger_s)
+            time_s = merger + rng.normal(0, 0.02)
+            made = glitches.draw(rng, kind, DETECTORS[detector], time_s)
+            hertz = np.arange(asd.shape[1])
+            changed = own[detector].astype(float)
+            made.add(changed, np.interp(glitches.FREQUENCIES, hertz, asd[detector]))
+            own[detector] = changed
+        return strain
+
+    return replace(windows, read=read, key={"windows": windows.key, "on": "merger"})
+
+
 def scores(models, corpus, signals, windows):
     """The windows' table with a column of logits of each model and statistic."""
     table = windows.table.copy()
@@ -92,22 +160,80 @@ def scores(models, corpus, signals, windows):
     return table
 
 
-def scored_noise(models, corpus, signals, made_from, count):
-    """`scores` of noise windows at nature's rates, a chunk at a time, each kept."""
-    key = {"models": made_from, "corpus": corpus.name, "count": min(count, CHUNK)}
-    key |= DETECTOR.described()
+def scored_noise(models, planned, corpus, signals, count):
+    """`scores` of noise windows at nature's rates, a chunk at a time, each kept.
 
-    def chunk(start):
+    Args:
+        models: dict of name to classifier.
+        planned: dict of name to the `Recipe` of each.
+        corpus: a `Corpus`.
+        signals: its `Population`.
+        count: number of windows.
+    """
+    pairs = [(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
+    made = ((high - low, chunk(corpus, signals, low, high)) for low, high in pairs)
+    folders, tables = zip(*progress(made, count, "noise windows"))
+    table = pd.concat(tables, ignore_index=True)
+    for name, model in models.items():
+        table[name] = logits(model, planned[name], corpus, folders)
+    return table
+
+
+def chunk(corpus, signals, low, high):
+    """Some noise windows, whitened, and scored by every statistic.
+
+    Returns:
+        (the folder of the whitened ones, `white.npy`; their table).
+    """
+
+    @lru_cache
+    def drawn():
+        return noise_windows(signals, low, high)
+
+    def write(folder):
+        windows = drawn()
+        windows.table.to_parquet(folder / "table.parquet", index=False)
+        white = [
+            np.float16(whiten(strain, unit / refined(asds)))
+            for strain, asds in windows.chunks(PREDICT_BATCH)
+        ]
+        np.save(folder / "white.npy", np.concatenate(white))
+
+    def judge_by(statistic):
         def make(folder):
-            windows = noise_windows(signals, start, min(start + CHUNK, count))
-            table = scores(models, corpus, signals, windows)
-            table.to_parquet(folder / "scores.parquet", index=False)
+            found = score(drawn(), corpus.asd, signals, statistic)
+            np.save(folder / "scores.npy", found)
 
-        folder = cache.folder("detector", key | {"start": start}, make)
-        return pd.read_parquet(folder / "scores.parquet")
+        own = {"statistic": statistic, "layout": layouts.get(statistic, 1)}
+        path = cache.folder("detector", key | own, make) / "scores.npy"
+        return np.load(path, allow_pickle=False)
 
-    parts = ((len(part), part) for part in map(chunk, range(0, count, CHUNK)))
-    return pd.concat(list(progress(parts, count, "noise windows")), ignore_index=True)
+    unit = gain(np.ones(len(FREQUENCIES)), FREQUENCIES)
+    layouts = {"reweighted": reweighted.LAYOUT, "coherent": layout(signals)}
+    layouts["consistent"] = [*layout(signals), *TESTS]
+    key = {"corpus": corpus.name, "windows": [low, high], "population": signals.key}
+    key |= DETECTOR.described()
+    folder = cache.folder("detector", key, write)
+    table = pd.read_parquet(folder / "table.parquet")
+    return folder, table.assign(**{name: judge_by(name) for name in STATISTICS})
+
+
+def logits(model, recipe, corpus, folders):
+    """A network's logits of the whitened windows of `chunk`."""
+
+    def make(folder):
+        network, parts = model.layers[-1], []
+        for windows in folders:
+            white = np.load(windows / "white.npy", mmap_mode="r", allow_pickle=False)
+            starts = range(0, len(white), PREDICT_BATCH)
+            pieces = (white[start : start + PREDICT_BATCH] for start in starts)
+            parts.append(predict(network, pieces))
+        np.save(folder / "logits.npy", np.concatenate(parts))
+
+    key = {"recipe": recipe.flat(), "corpus": corpus.name}
+    key |= {"windows": [folder.name for folder in folders]}
+    folder = cache.folder("detector", key, make)
+    return np.load(folder / "logits.npy", allow_pickle=False)
 
 
 def noise_windows(signals, start, stop):
@@ -144,6 +270,11 @@ def judge(sets, names):
         `Measured`.
     """
     found = sets["holdout"]
+    finite = {
+        name: np.isfinite(table[names]).all(axis=None) for name, table in sets.items()
+    }
+    if not all(finite.values()):
+        raise InputError(f"expected finite scores, received {finite}")
     signal = found[found["label"] == 1]
     natural = pd.concat([signal, sets["noise"]], ignore_index=True)
     rows, named = [], {}
@@ -164,10 +295,18 @@ def judge(sets, names):
             row[f"{other}_roc_auc"] = area.value
             at = metrics.tpr_at_fpr(table["label"], table[name], 0.01)
             row[f"{other}_tpr_at_fpr_0.01"] = at.value
+        for other in ("holdout", "no_v1", "v1_alone", "on_merger"):
+            table = sets[other]
+            error = metrics.calibration_error(table["label"], table[name])
+            # What the filters give is no odds.
+            odds = name not in ("marginal", "reweighted")
+            row[f"{other}_calibration_error"] = error if odds else np.nan
+            row[f"{other}_roc_auc"] = metrics.roc_auc(table["label"], table[name]).value
         rows.append(row)
-        named |= {f"{name}/{key}": x for key, x in row.items() if key != "name"}
+        numbers = {key: x for key, x in row.items() if key != "name" and x == x}
+        named |= {f"{name}/{key}": x for key, x in numbers.items()}
     for name in names[len(STATISTICS) :]:
-        for statistic in ("coherent", "reweighted"):
+        for statistic in STATISTICS[1:]:
             less = metrics.paired_tpr(
                 natural["label"], natural[name], natural[statistic], 0.001
             )

@@ -164,16 +164,15 @@ def test_detector_judges_on_noise_that_it_makes_as_it_goes(monkeypatch, tmp_path
     assert (table["quiet_roc_auc"] > 0.7).all()
     hard = table["hard_roc_auc"]
     assert hard["reweighted"] > hard["marginal"]
+    assert hard["consistent"] > hard["coherent"]
     for name, value in first.metrics.items():
         validation._validate_metric(name, value, 0, 0)
-    monkeypatch.setattr(detector, "scores", None, raising=True)
-    kept = detector.scored_noise({}, *_told(detector), 200)
-    assert len(kept) == 200 and not kept["label"].any()
-
-
-def _told(module):
-    """What `scored_noise` was asked for: corpus, population, recipes."""
-    planned = module.recipes(smoke=True)
+    for name in ("score", "noise_windows", "predict"):
+        monkeypatch.setattr(detector, name, None, raising=True)
+    planned = detector.recipes(smoke=True)
     data = next(iter(planned.values())).data
-    made_from = {name: recipe.flat() for name, recipe in planned.items()}
-    return open_corpus(data), population(data.population), made_from
+    told = open_corpus(data), population(data.population), 200
+    models = dict.fromkeys(planned)
+    kept = detector.scored_noise(models, planned, *told)
+    assert len(kept) == 200 and not kept["label"].any()
+    assert kept[[*detector.STATISTICS, *models]].notna().all(axis=None)

@@ -141,7 +141,7 @@ def _simulated(data):
 
     rows = pd.concat([windows.table for windows in judged.values()])
     of = split_hash(rows, f"{data.population} {data.noise}")
-    made = partial(filters, signals, asd)
+    made = partial(filters, signals, asd, consistent=noise.real)
     return Corpus(asd, batches, judged, of, f"simulated-{data.name}-{of}", None, made)
 
 

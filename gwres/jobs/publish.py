@@ -27,20 +27,22 @@ class Judgement:
     named: dict
 
 
-def classical(windows, asd, population, statistic="marginal"):
+def classical(windows, asd, population, statistic=""):
     """Windows as the classical side scores them: what networks are held against.
 
     Args:
         windows: a `corpus.Windows`.
         asd: as `whiten.fit_asd` gives it, (3, 2049).
         population: a `Population`.
-        statistic: of the matched filter, one of `score.NAMES`.
+        statistic: of the matched filter, one of `score.NAMES`; "" takes the one that
+            suits the noise.
 
     Returns:
         dict of `MATCHED_FILTER` and `EVIDENCE` to predictions; without the second where
-        it is the first.
+        it is the first. The evidence is what the front end `templates` begins with.
     """
-    chosen = {MATCHED_FILTER: statistic, EVIDENCE: "coherent"}
+    usual = ("reweighted", "consistent") if windows.known else ("marginal", "coherent")
+    chosen = {MATCHED_FILTER: statistic or usual[0], EVIDENCE: usual[1]}
     if statistic == chosen[EVIDENCE]:
         del chosen[EVIDENCE]
     return {

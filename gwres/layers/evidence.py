@@ -189,19 +189,20 @@ class Evidence(Fitted):
 
         Returns:
             (batch, ticks / pool, n), and the highest squared SNR of `pool` ticks in
-            each detector, (batch, ticks / pool, n, 3).
+            each detector, (batch, ticks / pool, n, 3); of re-weighted ones also that
+            from before, (batch, ticks / pool, n, 6).
         """
         self.demand("prior: call fit")
         # A missing detector has no SNR at any time.
         middle = snr[0][0].shape[0] // 2
-        present = [ops.any(real[middle] != 0, axis=1) for real, _ in snr]
+        present = [ops.any(real[middle] != 0, axis=1) for real, *_ in snr]
         present = ops.cast(ops.stack(present, 1), "float32")
         spread = present[..., None] * self.spread
         if self.shared:
             kept = ops.maximum(ops.sum(spread, axis=1, keepdims=True), 1e-6)
             spread = spread * ops.sum(self.spread, axis=0) / kept
         hanford, livingston, virgo = (
-            [ops.clip(part, -LOUDEST, LOUDEST) for part in parts] for parts in snr
+            [ops.clip(part, -LOUDEST, LOUDEST) for part in parts[:2]] for parts in snr
         )
         powers = [
             ops.square(real) + ops.square(imaginary)
@@ -213,16 +214,17 @@ class Evidence(Fitted):
         ratio = ratio * virgo_ratio(powers[2], spread[:, 2], self.arrivals)
         ratio = ratio * ops.exp(log_factor + self.cells)
         cells = ops.log(ops.sum(_grouped(ratio, self.pool), axis=1))
+        powers += [before for _, _, *whole in snr for before in whole]
         power = ops.stack(
             [ops.max(_grouped(square, self.pool), 1) for square in powers], -1
         )
         return ops.transpose(cells, (1, 0, 2)), ops.transpose(power, (1, 0, 2, 3))
 
     def compute_output_shape(self, shape):
-        """(batch, ticks / pool, n) and (batch, ticks / pool, n, 3)."""
+        """(batch, ticks / pool, n) and the same with a channel a detector, or two."""
         ticks, batch, count = shape[0][0]
         cells = batch, ticks // self.pool, count
-        return cells, (*cells, len(DETECTORS))
+        return cells, (*cells, len(DETECTORS) * (len(shape[0]) - 1))
 
     def get_config(self):
         """The arguments that make the layer again."""
@@ -247,8 +249,15 @@ class Noise:
 
 
 def amplitude(power):
-    """Square root, whose slope at zero is finite."""
-    return ops.sqrt(power + 0.01)
+    """SNRs of the squares that `Evidence` gives.
+
+    With those from before re-weighting among them, which have no limit, they grow as a
+    logarithm beyond `LOUDEST`.
+    """
+    root = ops.sqrt(power + 0.01)  # its slope at zero is finite
+    if power.shape[-1] == len(DETECTORS):
+        return root
+    return LOUDEST * ops.arcsinh(root / LOUDEST)
 
 
 @keras.saving.register_keras_serializable("gwres")
@@ -270,14 +279,14 @@ class Image(Fitted):
         """Set the weights from a `Noise`."""
         mean, deviation = np.transpose([noise.highest, noise.cells])
         cells = None, None, None
-        self.set([cells, (*cells, len(DETECTORS))], mean=mean, deviation=deviation)
+        self.set([cells, (*cells, None)], mean=mean, deviation=deviation)
 
     def call(self, maps):
         """Turn the maps of `Evidence` into an image.
 
         Returns:
-            The evidence as it is, and (batch, ticks / pool, n, 4), the highest SNR in
-            each detector, and the evidence.
+            The evidence as it is, and (batch, ticks / pool, n, 4 or 7), the highest
+            SNR in each detector, re-weighted and before, and the evidence.
         """
         self.demand("levels of noise: call fit")
         cells, power = maps
@@ -287,6 +296,6 @@ class Image(Fitted):
         return cells, ops.concatenate([highest, clipped[..., None]], axis=-1)
 
     def compute_output_shape(self, shape):
-        """(batch, ticks / pool, n), and the same with four channels."""
-        cells = tuple(shape[0])
-        return cells, (*cells, len(DETECTORS) + 1)
+        """(batch, ticks / pool, n), and the same with one channel more than given."""
+        cells, (*_, channels) = map(tuple, shape)
+        return cells, (*cells, channels + 1)

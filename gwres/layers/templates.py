@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from gwres.errors import InputError
 from gwres.layers.fitted import Fitted
 from gwres.layers.whiten import fade
-from gwres.strain import DETECTORS, EARTH_S, WHITENED_RATE, WHITENED_SAMPLES
+from gwres.strain import BAND, DETECTORS, EARTH_S, WHITENED_RATE, WHITENED_SAMPLES
 
 AFTER = 32  # samples of a template after its merger
 BEGIN_S = 0.0205  # how long before the first merger the first SNR is: light's way
@@ -21,6 +21,13 @@ SHIFTS = range(-16, 17, 2)  # samples by which a template is moved to match anot
 CURVES, CURVE = (0, 2), (0, 0, 1)
 # The convolution takes blocks of this many samples as channels, which is faster.
 FOLD = 16
+# The tests of `consistency`. The power just before a merger is that of so many samples,
+# of which the band holds `LEVEL`. From so much reduced chi-squared on a test lowers an
+# SNR: noise comes there in one cell of fifty.
+NEAR, LEVEL = 64, (BAND[1] - BAND[0]) * 2 / WHITENED_RATE
+SPAN_FROM, NEAR_FROM = 1.3, 1.5
+STEEP = 6  # power of reduced chi-squared by which an SNR falls
+TESTS = [NEAR, SPAN_FROM, NEAR_FROM, STEEP]  # what caches depend on
 # Delays of L1 after H1, in samples, at which `products` couples them: light takes 10
 # ms, and a signal's SNR is high for some milliseconds.
 APART = (-8, -4, 0, 4, 8)
@@ -38,6 +45,8 @@ class Grid:
         first_s: time of the first SNR, s after the window's start.
         span: samples in which there are SNRs, a multiple of `STEP`.
         pool: ticks that become one step of the map of evidence.
+        consistent: whether SNRs are re-weighted by their `consistency`: for noise with
+            glitches.
     """
 
     count: int
@@ -47,6 +56,7 @@ class Grid:
     first_s: float = 1.4795
     span: int = 352
     pool: int = 4
+    consistent: bool = False
 
     def over(self, low, high):
         """The same grid, with SNRs for mergers from `low` to `high`, s."""
@@ -181,27 +191,67 @@ def _components(rows, chosen, rank):
     return basis, mix * np.sqrt(2) / np.linalg.norm(mix, axis=1, keepdims=True)
 
 
-def snr_map(x, basis, mix, tick):
-    """SNR of one detector with every template.
-
-    z(t) = sum over s of x(s) conj(q(s - t)), with templates q = mix basis. The sum over
-    the basis comes first, because the basis is far shorter than the list of templates.
+def components(x, basis, tick):
+    """What one detector holds of each principal component of the templates.
 
     Args:
         x: (batch, blocks, FOLD), whitened samples, from `_reach`.
         basis: (length, 2 rank), real parts, then imaginary ones.
-        mix: (2, 2 rank, count), as `_real` makes it.
-        tick: samples between two SNRs.
+        tick: samples between two times.
 
     Returns:
-        Real and imaginary part, (ticks, batch, count) each, of unit variance in noise.
+        (ticks, batch, 2 rank): real parts, then imaginary ones, each of variance 1/2 in
+        noise. SNRs are z(t) = sum over s of x(s) conj(q(s - t)), with templates q = mix
+        basis: the sum over the basis comes first, because it is far shorter than the
+        list of templates.
     """
     starts, parts = range(0, FOLD, tick), basis.shape[1]
     kernels = [ops.pad(basis, [(start, FOLD - start), (0, 0)]) for start in starts]
     kernel = ops.reshape(ops.concatenate(kernels, 1), (-1, FOLD, len(starts) * parts))
     y = ops.conv(x, kernel, 1, "valid")
-    y = ops.transpose(ops.reshape(y, (-1, y.shape[1] * len(starts), parts)), (1, 0, 2))
-    return ops.matmul(y, mix[0]), ops.matmul(y, mix[1])
+    y = ops.reshape(y, (-1, y.shape[1] * len(starts), parts))
+    return ops.transpose(y, (1, 0, 2))
+
+
+def nearby(whitened, grid):
+    """Power of the `NEAR` samples up to `AFTER` each merger: (3, ticks, batch, 1)."""
+    x = ops.square(ops.cast(whitened, "float32"))
+    first = grid.begin + grid.length - NEAR
+    x = x[:, first : first + NEAR + (grid.ticks - 1) * grid.tick]
+    power = NEAR * ops.average_pool(x, NEAR, grid.tick, "valid", "channels_last")
+    return ops.transpose(power, (2, 1, 0))[..., None]
+
+
+def consistency(power, span, near, share, rank):
+    """The factor on SNRs for their consistency with signals.
+
+    What a signal leaves in a window beside its own template is noise; a glitch leaves
+    more. Two chi-squared tests look for it: in the span of all templates, and in the
+    samples just before the merger, for glitches that no template comes near. Each
+    makes an SNR rho / [(1 + r^6) / 2]^(1 / 12), where r - 1 is what the reduced
+    chi-squared has above the noise's spread.
+
+    Args:
+        power: squared SNRs, (ticks, batch, count).
+        span: power of all `components`, (ticks, batch, 1).
+        near: from `nearby`, (ticks, batch, 1).
+        share: (count,), share of each template's power that lies in these samples.
+        rank: number of components.
+
+    Returns:
+        (ticks, batch, count), 0 to 1.
+
+    Source:
+        Harry & Fairhurst, Phys. Rev. D 83, 084002 (2011), for a chi-squared of other
+        templates; Usman et al., Class. Quantum Grav. 33, 215004 (2016), for the form.
+    """
+    # An SNR has two quadratures, of which the strain holds half of the power.
+    excess = (
+        (span - power / 2) / (rank - 1) - SPAN_FROM,
+        (near - share * power) / (NEAR * LEVEL - 2 * share) - NEAR_FROM,
+    )
+    falls = [ops.logaddexp(0.0, STEEP * ops.log1p(ops.maximum(x, 0.0))) for x in excess]
+    return ops.exp((2 * math.log(2) - falls[0] - falls[1]) / (2 * STEEP))
 
 
 def _reach(whitened, grid):
@@ -249,6 +299,8 @@ def _real(mix):
 class Templates(Fitted):
     """Complex SNR of each detector with every template over time.
 
+    With `Grid.consistent` it is times `consistency`, and what it was stands beside it.
+
     Nothing here is learned: the templates are physics, and without gradients through
     them training takes half the time.
 
@@ -279,6 +331,8 @@ class Templates(Fitted):
         )
         if self.grid.begin < 0:
             self.unset(scale=(curves, self.grid.ticks, 1, self.grid.count))
+        if self.grid.consistent:
+            self.unset(share=(curves, self.grid.count))
 
     def fit(self, designed):
         """Set the weights from a `Design`."""
@@ -287,33 +341,52 @@ class Templates(Fitted):
             "basis": np.concatenate([basis.real, basis.imag], axis=-1),
             "mix": np.stack([_real(mix) for mix in designed.mix]),
         }
+        made = designed.mix @ designed.basis
         if self.grid.begin < 0:
-            made = designed.mix @ designed.basis
             values["scale"] = np.stack([_scale(each, self.grid) for each in made])
+        if self.grid.consistent:
+            values["share"] = (np.abs(made[..., -NEAR:]) ** 2).sum(axis=-1) / 2
         self.set((None, WHITENED_SAMPLES, len(DETECTORS)), **values)
 
     def call(self, whitened):
-        """Whitened windows (batch, 2048, 3) to `snr_map` of H1, L1 and V1.
+        """Whitened windows (batch, 2048, 3) to the SNRs of H1, L1 and V1.
 
-        Time comes first: slices of the first axis need no copy.
+        Returns:
+            For each detector real and imaginary part, (ticks, batch, count) each, of
+            unit variance in noise; with `Grid.consistent` re-weighted, and the squared
+            SNR before. Time comes first: slices of the first axis need no copy.
         """
         self.demand("design: call fit")
-        x = _reach(whitened, self.grid)
-        snr = (
-            snr_map(x[:, place], self.basis[curve], self.mix[curve], self.grid.tick)
-            for place, curve in enumerate(CURVE)
-        )
-        if self.grid.begin >= 0:
-            return tuple(snr)
-        return tuple(
-            tuple(part * ops.cast(self.scale[curve], part.dtype) for part in parts)
-            for curve, parts in zip(CURVE, snr)
-        )
+        grid, found = self.grid, []
+        x = _reach(whitened, grid)
+        near = nearby(whitened, grid) if grid.consistent else None
+        for place, curve in enumerate(CURVE):
+            y = components(x[:, place], self.basis[curve], grid.tick)
+            parts = [ops.matmul(y, mix) for mix in (self.mix[curve][i] for i in (0, 1))]
+            if grid.consistent:
+                # In half precision too much is lost between two large powers.
+                power = sum(ops.square(ops.cast(part, "float32")) for part in parts)
+                span = ops.square(ops.cast(y, "float32"))
+                span = ops.sum(span, axis=-1, keepdims=True)
+                share = ops.cast(self.share[curve], "float32")
+                left = consistency(power, span, near[place], share, grid.rank)
+                left = ops.cast(left, parts[0].dtype)
+                power = ops.cast(power, left.dtype)
+                parts = [*(part * left for part in parts), power]
+            found.append(parts)
+        if grid.begin < 0:
+            for curve, parts in zip(CURVE, found):
+                factors = [self.scale[curve]] * 2 + [self.scale[curve] ** 2]
+                parts[:] = [
+                    part * ops.cast(factor, part.dtype)
+                    for part, factor in zip(parts, factors)
+                ]
+        return tuple(map(tuple, found))
 
     def compute_output_shape(self, shape):
-        """(ticks, batch, count), real and imaginary part, for each detector."""
+        """(ticks, batch, count), for each part of each detector."""
         part = self.grid.ticks, shape[0], self.grid.count
-        return tuple((part, part) for _ in DETECTORS)
+        return tuple((part,) * (3 if self.grid.consistent else 2) for _ in DETECTORS)
 
     def get_config(self):
         """The arguments that make the layer again."""
@@ -340,7 +413,7 @@ def products(snr, delays=COUPLED):
     Returns:
         (ticks, batch, 8 count) for five delays.
     """
-    snr = [[ops.clip(part, -CLIP, CLIP) for part in parts] for parts in snr]
+    snr = [[ops.clip(part, -CLIP, CLIP) for part in parts[:2]] for parts in snr]
     found = [(ops.square(real) + ops.square(part)) / 2 - 1 for real, part in snr]
     (real, imaginary), late, _ = snr
     ticks, most = real.shape[0], max(map(abs, delays))

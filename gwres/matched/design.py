@@ -1,7 +1,7 @@
 """The templates of the front ends, and their prior: made once, cached."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -30,9 +30,10 @@ QUIET = 256  # windows of noise to measure the maps' levels on
 CHUNK = 32
 
 
-def grids(population):
+def grids(population, consistent=False):
     """The grids of a population's front ends: dict of "fine" and "coarse"."""
     sizes = (WIDE_FINE, WIDE_COARSE) if wide(population) else (FINE, COARSE)
+    sizes = (replace(grid, consistent=consistent) for grid in sizes)
     fine, coarse = (grid.over(*population.merger_s) for grid in sizes)
     return {"fine": fine, "coarse": coarse}
 
@@ -47,13 +48,14 @@ def layout(population):
     return [APPROXIMANT, SEED, *sizes, 4]
 
 
-def filters(population, asd, count=CANDIDATES):
+def filters(population, asd, count=CANDIDATES, consistent=False):
     """Templates that cover a population, and their prior.
 
     Args:
         population: a `Population`.
         asd: as `whiten.fit_asd` gives it, (3, 2049).
         count: number of waveforms to choose the templates from.
+        consistent: as `Grid.consistent`.
 
     Returns:
         A `Filters`.
@@ -73,7 +75,7 @@ def filters(population, asd, count=CANDIDATES):
 
     folder = cache.folder("filters", key, make)
     made = {}
-    for name, grid in grids(population).items():
+    for name, grid in grids(population, consistent).items():
         with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
             made[name] = Design(**dict(arrays) | {"grid": grid})
     fine, coarse = made.values()

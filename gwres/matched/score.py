@@ -11,7 +11,7 @@ from gwres import cache
 from gwres.cores import cores
 from gwres.errors import InputError, among
 from gwres.layers.evidence import Evidence
-from gwres.layers.templates import Templates
+from gwres.layers.templates import TESTS, Templates
 from gwres.layers.whiten import (
     FREQUENCIES,
     RISE_HZ,
@@ -37,10 +37,11 @@ from gwres.strain import DETECTORS, SHAPE
 CHUNK = 32  # windows at a time
 
 
-# `reweighted` is `marginal` that doubts glitches. `coherent` uses the phase between H1
-# and L1, as the front end `templates` does before training; `bayes` uses all phases and
-# averages over the population: in Gaussian noise it is optimal.
-NAMES = (*STATISTICS, "reweighted", "coherent", "bayes")
+# `reweighted` is `marginal` that doubts glitches. `coherent` uses the phases of H1 and
+# L1 together, as the front end `templates` does before training; `consistent` is that
+# of re-weighted SNRs, as that of detector noise; `bayes` uses all phases and averages
+# over the population: in Gaussian noise it is optimal.
+NAMES = (*STATISTICS, "reweighted", "coherent", "consistent", "bayes")
 
 
 def _incoherent(statistic, population, asd):
@@ -73,9 +74,9 @@ def _reweighted(population, asd):
     return scorer
 
 
-def _coherent(population, asd):
+def _coherent(consistent, population, asd):
     """As `_incoherent`, with the log Bayes factor of `layers.evidence`."""
-    front = filters(population, asd)
+    front = filters(population, asd, consistent=consistent)
     grid = front.design.grid
     series, evidence = Templates(grid, dtype="float32"), Evidence(grid.tick, grid.pool)
     series.fit(front.design)
@@ -135,7 +136,8 @@ def score(windows, asd, population, statistic="marginal", seed=0):
     known = getattr(windows, "asds", None)
     prepare = {
         "reweighted": _reweighted,
-        "coherent": _coherent,
+        "coherent": partial(_coherent, False),
+        "consistent": partial(_coherent, True),
         "bayes": partial(_bayes, seed),
     }
     prepare = prepare.get(statistic, partial(_incoherent, statistic))
@@ -182,6 +184,7 @@ def baseline(windows, asd, population, statistic="marginal", seed=0):
         "layout": {
             "reweighted": reweighted.LAYOUT,
             "coherent": layout(population),
+            "consistent": [*layout(population), TESTS],
             "bayes": [*bayes.LAYOUT, seed],
         }.get(statistic, 1),
     }

@@ -1,5 +1,7 @@
 """The map of SNRs holds what a matched filter finds, where it finds it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,9 @@ from gwres.layers.templates import (
     Grid,
     Products,
     Templates,
+    consistency,
     design,
+    nearby,
     products,
 )
 from gwres.layers.whiten import FREQUENCIES, fade, gain, whiten
@@ -117,6 +121,82 @@ def test_templates_that_reach_out_of_the_window_find_what_is_in_it(early):
 def test_layer_contract_of_an_early_grid(early, tmp_path):
     x = np.random.default_rng(2).standard_normal((2, WHITENED_SAMPLES, 3))
     check_layer(early[0], x.astype(np.float32), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tested(designed):
+    """The layer that re-weights SNRs by their consistency."""
+    layer = Templates(replace(FINE, consistent=True))
+    layer.fit(replace(designed.design, grid=layer.grid))
+    return layer
+
+
+def left_of(layer, x):
+    """What consistency leaves of SNRs, and the squared SNRs: (ticks, batch, count)."""
+    real, imaginary, power = (np.asarray(part) for part in layer(np.float32(x))[0])
+    return np.sqrt((real**2 + imaginary**2) / power), power
+
+
+def test_consistency_is_its_formula():
+    """By hand, where both tests have something to say, or one, or none."""
+    share, rank = np.array([0.5]), 40
+    level = templates.NEAR * templates.LEVEL - 1
+    for first, second in ((2.0, 3.0), (2.0, 1.0), (0.5, 3.0), (1.0, 1.0)):
+        power = np.full((1, 1, 1), 100.0)
+        span = power / 2 + (rank - 1) * first
+        near = share * power + level * second
+        r = 1 + np.maximum([first - 1.3, second - 1.5], 0)
+        expected = np.prod(((1 + r**6) / 2) ** (-1 / 12))
+        found = consistency(power, span, near, share, rank)
+        assert float(np.asarray(found)[0, 0, 0]) == pytest.approx(expected, rel=1e-5)
+    # However loud the glitch, the result is a number.
+    huge = np.full((1, 1, 1), 1e9, np.float32)
+    found = np.asarray(consistency(huge, huge, huge, np.float32(share), rank))
+    assert np.isfinite(found).all() and 0 <= found.max() < 1e-3
+
+
+def test_noise_and_signals_are_consistent_and_a_glitch_is_not(tested, layer):
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((40, WHITENED_SAMPLES, 3)) * fade(WHITENED_SAMPLES)
+    left, power = left_of(tested, x)
+    before = np.abs(snrs(layer, x))[:, :, 0] ** 2
+    close(np.transpose(power, (1, 0, 2)), before, rtol=1e-4)
+    assert np.median(left) == pytest.approx(1) and left.mean() > 0.99
+    # One template of SNR 20, its merger on a tick.
+    tick, index, curve = 60, 40, 0
+    q = tested.mix[curve][0].numpy().T @ tested.basis[curve].numpy().T
+    start = FINE.begin + tick * FINE.tick
+    inside = slice(max(start, 0), start + FINE.length)
+    signal = np.zeros((WHITENED_SAMPLES, 1))
+    signal[inside, 0] = q[index][max(-start, 0) :]
+    signal *= 20 / np.linalg.norm(signal)
+    left, power = left_of(tested, x + signal * [1, 0, 0])
+    assert power[tick, :, index].min() > 300
+    assert np.median(left[tick, :, index]) == 1 and left[tick, :, index].min() > 0.7
+    # A burst of the same loudness: too high for any template, and one too short.
+    times = (np.arange(WHITENED_SAMPLES) - start - FINE.length + 48) / WHITENED_RATE
+    for hertz, long in ((60, 0.01), (250, 0.02)):
+        burst = np.sin(2 * np.pi * hertz * times) * np.exp(-((times / long) ** 2) / 2)
+        burst *= 20 / np.linalg.norm(burst)
+        left, power = left_of(tested, x + burst[:, None] * [1, 0, 0])
+        loudest = power.reshape(len(power), 40, -1).max(axis=(0, 2))
+        after = (left**2 * power).max(axis=(0, 2))
+        assert np.median(after) < np.median(loudest) / 2
+
+
+def test_power_nearby_is_that_of_the_last_samples(tested):
+    x = np.random.default_rng(3).standard_normal((2, WHITENED_SAMPLES, 3))
+    found = np.asarray(nearby(np.float32(x), FINE))
+    assert found.shape == (3, FINE.ticks, 2, 1)
+    for tick in (0, 7, FINE.ticks - 1):
+        stop = FINE.begin + tick * FINE.tick + FINE.length
+        expected = (x[:, stop - templates.NEAR : stop] ** 2).sum(axis=1)
+        close(found[:, tick, :, 0].T, expected, rtol=1e-5)
+
+
+def test_layer_contract_with_consistency(tested, tmp_path):
+    x = np.random.default_rng(2).standard_normal((2, WHITENED_SAMPLES, 3))
+    check_layer(tested, x.astype(np.float32), tmp_path)
 
 
 def test_noise_has_unit_quadratures(layer, windows, fitted):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,11 +18,12 @@ from gwres.matched.incoherent import coincident, flat, marginal
 from gwres.matched.score import score
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
+from gwres.simulate import glitches
 from gwres.simulate.dataset import Source
 from gwres.simulate.noise import inner, noise
 from gwres.simulate.population import population
 from gwres.simulate.waveforms import STEP_HZ
-from gwres.strain import SAMPLE_RATE, SAMPLES
+from gwres.strain import SAMPLE_RATE, SAMPLES, SCALE
 
 G2NET = population("g2net")
 MERGER_S = 1.65
@@ -268,6 +271,29 @@ def test_coherent_is_what_a_network_begins_with(simulated, curve):
     assert 0.5 < np.corrcoef(apart, expected)[0, 1] < 0.9999
 
 
+def test_consistent_is_what_a_network_in_detector_noise_begins_with(simulated, curve):
+    """Signals keep what they have, and a glitch loses most of it."""
+    strain = simulated[0][:24].astype(np.float32)
+    front = filters_of(G2NET, curve, consistent=True)
+    untrained = network(ResNet(16, width=2), "templates", front)
+    expected = classifier(untrained, curve).predict_on_batch(strain)[:, 0]
+    found = score(strain, curve, G2NET, "consistent")
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert np.corrcoef(found, score(strain, curve, G2NET, "coherent"))[0, 1] > 0.95
+    disturbed = strain.astype(float)
+    asd = np.interp(glitches.FREQUENCIES, FREQUENCIES, curve[0]) * SCALE
+    rng = np.random.default_rng(2)
+    for window in disturbed:
+        blip = glitches.draw(rng, "blip", "H1", rng.uniform(1.5, 1.8))
+        replace(blip, snr=20.0).add(window[0], asd)
+    lifted = {
+        name: np.median(score(disturbed, curve, G2NET, name))
+        for name in ("coherent", "consistent")
+    }
+    assert lifted["coherent"] > 8
+    assert lifted["consistent"] < lifted["coherent"] / 2
+
+
 def test_nothing_at_all_is_evidence_of_nothing(curve):
     nothing = np.zeros((1, 3, 4096))
     assert score(nothing, curve, G2NET) == pytest.approx(0.0, abs=1e-9)
@@ -328,7 +354,7 @@ def test_the_baseline_is_computed_once(monkeypatch, curve):
     [
         (
             {"statistic": "chi"},
-            "one of marginal, flat, .*, coherent, bayes; .* chi",
+            "one of marginal, flat, .*, coherent, .*, bayes; .* chi",
         ),
         ({"windows": np.zeros((2, 3, 4000))}, r"expected shape \(n, 3, 4096\)"),
         ({"windows": np.zeros((3, 4096))}, r"received \(3, 4096\)"),
