@@ -25,8 +25,8 @@ def write(path, table, half_width_s):
             an event counts as found.
 
     Raises:
-        InputError: a missing column, or a value that is not finite or a half-width that
-            is not above 0.
+        InputError: a missing column, a value that is not finite, a half-width that is
+            not above 0, or another number of them.
 
     Source:
         Schäfer et al., Phys. Rev. D 107, 023021 (2023); its repository is
@@ -37,10 +37,12 @@ def write(path, table, half_width_s):
             "events need the columns time and statistic; received "
             f"{', '.join(map(str, table.columns))}"
         )
+    if np.ndim(half_width_s) == 0:
+        half_width_s = np.full(len(table), half_width_s)
     columns = table["time"], table["statistic"], half_width_s
-    times, *others = (np.asarray(column, dtype=float) for column in columns)
-    stat, var = (np.broadcast_to(one, times.shape) for one in others)
-    held = dict(zip(DATASETS, (times, stat, var)))
+    held = {
+        name: np.asarray(column, dtype=float) for name, column in zip(DATASETS, columns)
+    }
     _check(held, path)
     with cache.replacing(path) as scratch, h5py.File(scratch, "w") as file:
         for name, values in held.items():
