@@ -49,9 +49,9 @@ HELD = 4
 RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 # Columns of a study's table that are not settings, and how its score is called.
 TRIAL = ("number", "state", "value")
+SCORE = "Validation ROC-AUC"
 POINTS = 800  # across a statistic over time: as many as a figure has pixels
 UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60), ("s", 1))
-SCORE = "Validation ROC-AUC"
 
 
 def canvas(height, rows=1, columns=1, **options):
@@ -523,7 +523,7 @@ def ifar(table, searched_years):
             f"expected candidates of known false-alarm rate; received {len(table)} "
             "without"
         )
-    # To where three standard deviations of noise hold no candidate.
+    # To where even three standard deviations of noise make none.
     low, high = known.min() / 2, max(known.max() * 3, searched_years * 1e3)
     places = np.geomspace(low, high, 500)
     expected = searched_years / places
