@@ -1,4 +1,4 @@
-"""Figures: of predictions, of a training, of a study, of an experiment.
+"""Figures: of predictions, a training, a study, an experiment, a search.
 
 Drawn on `matplotlib.figure.Figure` itself, never through pyplot, which keeps global
 state that a server's threads would share. Each is 800 pixels wide.
@@ -8,6 +8,7 @@ import itertools
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import norm, poisson
 from sklearn.metrics import roc_curve
 
 from gwres.errors import InputError
@@ -49,6 +50,8 @@ RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 # Columns of a study's table that are not settings, and how its score is called.
 TRIAL = ("number", "state", "value")
 SCORE = "Validation ROC-AUC"
+POINTS = 800  # across a statistic over time: as many as a figure has pixels
+UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60), ("s", 1))
 
 
 def canvas(height, rows=1, columns=1, **options):
@@ -488,3 +491,129 @@ def _kinds(rows):
         # Of several populations or splits there are several.
         number = f" {values.iloc[0]:.4f}" if len(values) == 1 else ""
         yield label + number, chosen, look, True
+
+
+def ifar(table, searched_years):
+    """Candidates by inverse false-alarm rate, beside what noise alone makes.
+
+    Args:
+        table: DataFrame of candidates with a column ifar_years, and, for a second
+            curve, ifar_years_exclusive.
+        searched_years: time that was searched, Julian years, above 0.
+
+    Returns:
+        Figure: candidates counted from the rarest on, on logarithmic axes; and the band
+        that the count of noise alone, a Poisson variable, is in with the probability of
+        1, 2 and 3 standard deviations of a normal one.
+
+    Raises:
+        InputError: no candidate whose rate is known.
+    """
+    rates = {"all triggers in the background": ("ifar_years", NETWORK_LOOK)}
+    if "ifar_years_exclusive" in table:
+        rates["without the candidates' own"] = ("ifar_years_exclusive", FILTER_LOOK)
+    counted = {
+        name: (np.sort(table[column])[::-1], look)
+        for name, (column, look) in rates.items()
+    }
+    known = np.concatenate([values for values, _ in counted.values()])
+    known = known[known > 0]
+    if not len(known):
+        raise InputError(
+            f"expected candidates of known false-alarm rate; received {len(table)} "
+            "without"
+        )
+    # To where even three standard deviations of noise make none.
+    low, high = known.min() / 2, max(known.max() * 3, searched_years * 1e3)
+    places = np.geomspace(low, high, 500)
+    expected = searched_years / places
+    figure, ((axis,),) = canvas(5.2)
+    for sigma, grey in ((3, "#eeeeee"), (2, "#dcdcdc"), (1, "#c4c4c4")):
+        ends = poisson.ppf(norm.cdf([[-sigma], [sigma]]), expected)
+        label = f"noise alone, {sigma}\u03c3"
+        # A step is 0 in places, which a logarithmic axis has no room for.
+        floor = np.maximum(ends, 1e-9)
+        axis.fill_between(places, *floor, step="mid", color=grey, lw=0, label=label)
+    axis.plot(places, expected, color=GREY, linestyle=":", label="noise alone, mean")
+    for name, (values, look) in counted.items():
+        numbers = np.arange(1, len(values) + 1)
+        # The many that are not rare would run together.
+        marked = {"markevery": slice(0, 20), "markersize": 5}
+        axis.step(values, numbers, where="post", label=name, **(look | marked))
+    axis.set(
+        xscale="log",
+        yscale="log",
+        xlim=(low, high),
+        ylim=(0.5, 2 * max(len(table), expected[0])),
+        xlabel="Inverse false-alarm rate (years)",
+        ylabel="Candidates as rare or rarer",
+        title="Candidates, and what noise alone makes",
+    )
+    handles, labels = axis.get_legend_handles_labels()
+    order = [*range(3, len(handles)), 2, 1, 0]
+    axis.legend(
+        [handles[i] for i in order], [labels[i] for i in order], loc="upper right"
+    )
+    return figure
+
+
+def statistic(table, candidates, threshold):
+    """The statistic of a search over time, with its candidates.
+
+    Args:
+        table: DataFrame of columns time (GPS s, rising) and statistic (NaN where there
+            is none), of all windows or of their averages.
+        candidates: DataFrame of columns time and statistic, any number of rows.
+        threshold: of the candidates.
+
+    Returns:
+        Figure: of every pixel's time the lowest and the highest value.
+
+    Raises:
+        InputError: no finite statistic.
+    """
+    rows = table.dropna(subset="statistic")
+    if not len(rows):
+        raise InputError(
+            f"expected a statistic over time; received {len(table)} windows without"
+        )
+    begin = float(np.floor(rows["time"].iloc[0]))
+    span = rows["time"].iloc[-1] - begin
+    unit, seconds = next(one for one in UNITS if span > 2 * one[1] or one[1] == 1)
+    lows, highs, middles = _envelope(*rows[["time", "statistic"]].to_numpy().T)
+    figure, ((axis,),) = canvas(3.8)
+    moved = (middles - begin) / seconds
+    ends = np.column_stack([lows, highs]).ravel()
+    axis.plot(np.repeat(moved, 2), ends, color=GREY, lw=0.8, label="statistic")
+    axis.axhline(threshold, color=VERMILLION, linestyle="--", label="threshold")
+    axis.plot(
+        (candidates["time"] - begin) / seconds,
+        candidates["statistic"],
+        label=f"candidates ({len(candidates):,})",
+        **(NETWORK_LOOK | {"linestyle": "none", "markersize": 6}),
+    )
+    axis.set(
+        xlabel=f"Time after GPS {begin:.0f} ({unit})",
+        ylabel="Statistic (log Bayes factor)",
+        title="Statistic over time, and candidates",
+    )
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _envelope(times, values):
+    """Lowest and highest value in each of many equal times, and the times' middles.
+
+    There are `POINTS` or fewer, so that each holds two values and more. NaN where there
+    is none, so that a line breaks there.
+    """
+    step = np.median(np.diff(times)) if len(times) > 1 else 1.0
+    count = int(np.clip(np.ptp(times) / (2 * step), 1, POINTS))
+    edges = np.linspace(times[0], times[-1] + step / 2, count + 1)
+    place = np.searchsorted(edges, times, side="right") - 1
+    lows, highs = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(lows, place, values)
+    np.maximum.at(highs, place, values)
+    lows[lows > highs] = np.nan
+    highs[np.isnan(lows)] = np.nan
+    return lows, highs, (edges[:-1] + edges[1:]) / 2

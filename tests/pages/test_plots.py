@@ -78,6 +78,20 @@ TRIALS = pd.DataFrame(
     }
 )
 
+RARE = pd.DataFrame(
+    {
+        "ifar_years": [2.0, 0.01, 3e-4, 4e-4, 5e-5],
+        "ifar_years_exclusive": [1.9, 0.05, 3e-4, 4e-4, 5e-5],
+    }
+)
+SEARCHED = 1e-3  # years
+# An hour, in which ten minutes could not be scored.
+OVER_TIME = pd.DataFrame({"time": 1.2e9 + 0.1 * np.arange(36000), "statistic": -5.0})
+OVER_TIME["statistic"] += np.random.default_rng(3).normal(size=36000)
+OVER_TIME.loc[12345, "statistic"] = 20.0
+OVER_TIME.loc[20000:26000, "statistic"] = np.nan
+LOUD = OVER_TIME.loc[[12345]]
+
 
 FIGURES = {
     "roc": lambda: plots.roc(TABLE, FILTERED),
@@ -97,6 +111,8 @@ FIGURES = {
     "areas": lambda: plots.areas(RANKED),
     "areas of many": lambda: plots.areas(HELD),
     "cases": lambda: gallery.cases(CASES, lambda name: window()[1]),
+    "ifar": lambda: plots.ifar(RARE, SEARCHED),
+    "statistic": lambda: plots.statistic(OVER_TIME, LOUD, 0.0),
     "kinds": lambda: gallery.kinds({"blip": [("H1", 9.0, window()[1][:, 0])] * 2}),
 }
 
@@ -144,7 +160,7 @@ def test_every_kind_of_figure_is_tried():
         and re.search(r"Returns:\s+Figure", function.__doc__ or "")
     }
     tried = inspect.getsource(sys.modules[__name__])
-    assert len(made) == 13
+    assert len(made) == 15
     assert not [name for name in made if f": {name}(" not in tried]
 
 
@@ -260,7 +276,7 @@ def test_areas_know_the_bound_of_a_measurement():
     ]
 
 
-@pytest.mark.parametrize("name", ["areas", "areas of many", "roc of three"])
+@pytest.mark.parametrize("name", ["areas", "areas of many", "roc of three", "ifar"])
 def test_no_text_lies_on_another_or_is_cut_off(name):
     figure = FIGURES[name]()
     figure.draw_without_rendering()
@@ -285,7 +301,9 @@ def shown(axis, text):
     return True
 
 
-@pytest.mark.parametrize("name", ["roc of three", "sensitivity", "history"])
+@pytest.mark.parametrize(
+    "name", ["roc of three", "sensitivity", "history", "statistic"]
+)
 def test_curves_differ_in_line_as_well_as_colour(name):
     for axis in FIGURES[name]().axes:
         shown = axis.get_legend_handles_labels()[0]
@@ -422,3 +440,56 @@ def test_a_study_without_anything_to_draw_is_refused():
             draw(none)
     with pytest.raises(InputError, match="importance needs settings"):
         plots.study_importance({})
+
+
+def test_candidates_are_counted_from_the_rarest_on():
+    (axis,) = plots.ifar(RARE, SEARCHED).axes
+    curve = drawn(axis, "all triggers in the background")
+    x, y = curve.get_data()
+    assert curve.get_drawstyle() == "steps-post"
+    for place, rarity in enumerate(x):
+        assert y[place] == (RARE["ifar_years"] >= rarity).sum()
+    mean = drawn(axis, "noise alone, mean")
+    np.testing.assert_allclose(np.prod(mean.get_data(), axis=0), SEARCHED)
+    low, high = axis.get_xlim()
+    assert low < x.min() and x.max() < high
+
+
+def test_the_band_of_noise_holds_what_it_says():
+    (axis,) = plots.ifar(RARE, SEARCHED).axes
+    rng = np.random.default_rng(0)
+    at = SEARCHED / 30
+    counts = rng.poisson(30, size=20000)
+    for sigma, share in ((1, 0.6827), (2, 0.9545), (3, 0.9973)):
+        corners = drawn(axis, f"noise alone, {sigma}\u03c3").get_paths()[0].vertices
+        assert corners[:, 0].min() < at < corners[:, 0].max()
+        near = np.abs(np.log(corners[:, 0] / at))
+        low, high = corners[near < near.min() + 0.02][:, 1][[0, -1]]
+        low, high = min(low, high), max(low, high)
+        inside = np.mean((counts >= low) & (counts <= high))
+        # The ends are whole numbers.
+        assert share - 0.01 < inside < share + 0.1
+
+
+def test_candidates_without_a_rate_are_refused():
+    with pytest.raises(InputError, match="known false-alarm rate; received 0 without"):
+        plots.ifar(RARE[:0], SEARCHED)
+    with pytest.raises(InputError, match="received 5 without"):
+        plots.ifar(RARE * 0, SEARCHED)
+
+
+def test_the_statistic_over_time_loses_no_peak_and_bridges_no_gap():
+    (axis,) = plots.statistic(OVER_TIME, LOUD, 0.0).axes
+    x, y = drawn(axis, "statistic").get_data()
+    assert axis.get_xlabel() == "Time after GPS 1200000000 (minutes)"
+    assert len(x) <= 2 * plots.POINTS
+    assert np.nanmax(y) == 20.0 == y[np.nanargmin(np.abs(x - 1234.5 / 60) + (y < 9))]
+    assert np.nanmin(y) == OVER_TIME["statistic"].min()
+    inside = (x > 2010 / 60) & (x < 2590 / 60)
+    assert inside.any() and np.isnan(y[inside]).all()
+    assert np.isfinite(y[x < 1990 / 60]).all()
+    assert list(drawn(axis, "candidates (1)").get_ydata()) == [20.0]
+    (short,) = plots.statistic(OVER_TIME[:1], LOUD[:0], 0.0).axes
+    assert np.isfinite(drawn(short, "statistic").get_ydata()).all()
+    with pytest.raises(InputError, match="received 3 windows without"):
+        plots.statistic(OVER_TIME[20000:20003], LOUD, 0.0)

@@ -1,0 +1,1 @@
+"""Search of continuous strain: candidates with false-alarm rates."""
