@@ -37,18 +37,19 @@ from gwres.matched.design import layout
 from gwres.matched.score import score
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import DEPTHS
+from gwres.models.stack import split
 from gwres.progress import progress
 from gwres.simulate import glitches
 from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.simulate.noise import DETECTOR, states
 from gwres.simulate.population import population
-from gwres.strain import DETECTORS
+from gwres.strain import DETECTORS, WHITENED_SAMPLES
 from gwres.training import fit
-from gwres.training.epochs import PREDICT_BATCH, predict
+from gwres.training.epochs import PREDICT_BATCH
 from gwres.training.recipe import Recipe
 
 BASE = {"noise": "detector", "epochs": 5, "patience": 5}
-SAMPLES = {"templates": 150_000, "waveform": 300_000, "spectrogram": 80_000}
+SAMPLES = {"templates": 60_000, "waveform": 60_000, "spectrogram": 40_000}
 # What a front end begins with: weights that know signals, where any ship.
 BEGIN = {"templates": {}, "waveform": {"init": "pretrained", "learning_rate": 0.002}}
 BEGIN["spectrogram"] = {"init": "pretrained", "learning_rate": 0.002, "batch": 32}
@@ -174,9 +175,7 @@ def scored_noise(models, planned, corpus, signals, count):
     made = ((high - low, chunk(corpus, signals, low, high)) for low, high in pairs)
     folders, tables = zip(*progress(made, count, "noise windows"))
     table = pd.concat(tables, ignore_index=True)
-    for name, model in models.items():
-        table[name] = logits(model, planned[name], corpus, folders)
-    return table
+    return table.assign(**logits(models, planned, corpus, folders))
 
 
 def chunk(corpus, signals, low, high):
@@ -218,22 +217,43 @@ def chunk(corpus, signals, low, high):
     return folder, table.assign(**{name: judge_by(name) for name in STATISTICS})
 
 
-def logits(model, recipe, corpus, folders):
-    """A network's logits of the whitened windows of `chunk`."""
+def logits(models, planned, corpus, folders):
+    """Logits of the whitened windows of `chunk`: dict of name to (n,).
 
-    def make(folder):
-        network, parts = model.layers[-1], []
-        for windows in folders:
-            white = np.load(windows / "white.npy", mmap_mode="r", allow_pickle=False)
-            starts = range(0, len(white), PREDICT_BATCH)
-            pieces = (white[start : start + PREDICT_BATCH] for start in starts)
-            parts.append(predict(network, pieces))
-        np.save(folder / "logits.npy", np.concatenate(parts))
+    Networks of one front end have the same, which costs most: it is computed once.
+    """
+    found = {}
+    for frontend in FRONTENDS:
+        names = [name for name in models if planned[name].frontend == frontend]
+        if not names:
+            continue
 
-    key = {"recipe": recipe.flat(), "corpus": corpus.name}
-    key |= {"windows": [folder.name for folder in folders]}
-    folder = cache.folder("detector", key, make)
-    return np.load(folder / "logits.npy", allow_pickle=False)
+        def make(folder, names=names):
+            together, parts = _together([models[name] for name in names]), []
+            for windows in folders:
+                path = windows / "white.npy"
+                white = np.load(path, mmap_mode="r", allow_pickle=False)
+                for start in range(0, len(white), PREDICT_BATCH):
+                    piece = np.float32(white[start : start + PREDICT_BATCH])
+                    parts.append(together.predict_on_batch(piece))
+            np.save(folder / "logits.npy", np.concatenate(parts))
+
+        key = {"recipes": [planned[name].flat() for name in names]}
+        key |= {"corpus": corpus.name, "windows": [folder.name for folder in folders]}
+        folder = cache.folder("detector", key, make)
+        columns = np.load(folder / "logits.npy", allow_pickle=False).T
+        found |= dict(zip(names, columns.astype(float)))
+    return found
+
+
+def _together(classifiers):
+    """One model of whitened windows to the logits of all, (batch, classifiers)."""
+    parts = [split(model.layers[-1]) for model in classifiers]
+    entrance = keras.Input((WHITENED_SAMPLES, len(DETECTORS)))
+    front = parts[0][0]
+    middle = front(entrance) if front else entrance
+    columns = [trunk(middle) for _, trunk in parts]
+    return keras.Model(entrance, keras.ops.concatenate(columns, axis=1))
 
 
 def noise_windows(signals, start, stop):

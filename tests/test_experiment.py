@@ -167,7 +167,7 @@ def test_detector_judges_on_noise_that_it_makes_as_it_goes(monkeypatch, tmp_path
     assert hard["consistent"] > hard["coherent"]
     for name, value in first.metrics.items():
         validation._validate_metric(name, value, 0, 0)
-    for name in ("score", "noise_windows", "predict"):
+    for name in ("score", "noise_windows", "_together"):
         monkeypatch.setattr(detector, name, None, raising=True)
     planned = detector.recipes(smoke=True)
     data = next(iter(planned.values())).data

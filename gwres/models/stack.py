@@ -77,7 +77,7 @@ def joined(classifiers):
     """
     parts, chains = [], []
     for model in classifiers:
-        before, front, trunk = None, *_split(model.layers[-1])
+        before, front, trunk = None, *split(model.layers[-1])
         for part in filter(None, (model.get_layer("whiten"), front)):
             before = _place(parts, part, before)
         chains.append((before, trunk))
@@ -94,8 +94,16 @@ def joined(classifiers):
     return logits
 
 
-def _split(network):
-    """Split a network into its fitted front end, or None, and the rest."""
+def split(network):
+    """Split a network into what is fitted to PSD and population, and what is learned.
+
+    Args:
+        network: keras.Model, as `classifier.network` makes it.
+
+    Returns:
+        (keras.Model of whitened windows to SNRs or images of evidence, or None where
+        nothing is fitted; keras.Model of its output to the logit).
+    """
     fitted = [layer for layer in network.layers if isinstance(layer, Fitted)]
     if not fitted:
         return None, network
