@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # names in MLflow, `tracking.tags`, are words alone, which every room may use.
 ROOMS = (
     "errors strain cores cache progress tracking.tags simulate layers matched models "
-    "data judging training experiment pages tracking serve jobs mlproject"
+    "data judging training experiment pages tracking serve search jobs mlproject"
 ).split()
 # Who may use what is heavy or foreign.
 ONLY = {
