@@ -88,7 +88,8 @@ def along(recording, around_s=AROUND_S, every_s=EVERY_S, gates=None):
         while done < min(segments, middle + reach):
             _add(recording, done, min(segments - done, wanted), gates, known)
             done += min(segments - done, wanted)
-        asd, counts = np.zeros(ASD_SHAPE), np.zeros(len(DETECTORS), int)
+        asd, seconds = np.zeros(ASD_SHAPE), np.zeros(len(DETECTORS))
+        short = np.ones(len(DETECTORS), bool)
         for row, spectra in enumerate(known):
             for number in [one for one in spectra if one < middle - reach]:
                 del spectra[number]
@@ -96,11 +97,10 @@ def along(recording, around_s=AROUND_S, every_s=EVERY_S, gates=None):
             near = [one for one in near if abs(one - middle) <= reach]
             if near:
                 asd[row] = _median_asd([spectra[one] for one in near])
-            counts[row] = len(near)
+                apart = np.minimum(np.diff(sorted(near)) * HOP_S, 1)
+                seconds[row], short[row] = 1 + apart.sum(), len(near) < wanted
         start, stop = (recording.start + end / SAMPLE_RATE for end in (first, last))
-        short = counts < wanted
-        seconds = np.where(counts > 0, (counts + 1) * HOP_S, 0)
-        for row in np.flatnonzero(short & (counts > 0)):
+        for row in np.flatnonzero(short & (seconds > 0)):
             if row not in warned:
                 logger.warning(
                     "%s: PSD from GPS %.0f on is made from %.1f s of strain, not %g",

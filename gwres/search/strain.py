@@ -5,7 +5,6 @@ file. What must not be used is cut out, and each cut says why.
 """
 
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -16,9 +15,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import requests
+import tenacity
 from gwosc.locate import get_event_urls
 from gwpy.io.gwf import get_channel_names
-from gwpy.io.remote import download_file
 from gwpy.segments import Segment, SegmentList
 from gwpy.timeseries import StateVector, TimeSeries
 from scipy.signal import upfirdn
@@ -259,9 +258,9 @@ def _resampled(piece, before, after):
     gps, rate, values = piece.load()
     if (gps, rate, len(values)) != (piece.gps, piece.rate, piece.samples):
         raise InputError(f"{piece.path}: has changed since it was opened")
-    step, count = rate // SAMPLE_RATE, piece.stop - piece.first
+    step, count = piece.rate // SAMPLE_RATE, piece.stop - piece.first
     whole = int(np.floor(piece.offset))
-    taps = _taps(rate, piece.offset - whole)
+    taps = _taps(piece.rate, piece.offset - whole)
     half = len(taps) // 2
     strain = np.zeros(count)
     edges = [0, *np.ravel(piece.holes).astype(int), len(values)]
@@ -645,13 +644,12 @@ def event(name, host=gwosc.api.DEFAULT_URL):
         try:
             urls = get_event_urls(name, duration=4096, host=host)
             for url in urls:
-                fetched = download_file(url, cache=False, timeout=DOWNLOAD_S)
-                shutil.move(fetched, folder / Path(url).name)
+                _download(url, folder / Path(url).name)
         except requests.HTTPError as error:
             raise InputError(
-                f"event {name}: {host} does not know it ({error})"
+                f"event {name}: {host} does not have it under this name ({error})"
             ) from error
-        except OSError as error:
+        except (requests.RequestException, tenacity.RetryError) as error:
             raise InputError(
                 f"event {name}: {host} could not be reached ({error}); download its "
                 "files on a machine with internet, and give their paths"
@@ -661,3 +659,11 @@ def event(name, host=gwosc.api.DEFAULT_URL):
 
     folder = caches.folder("event", {"event": name, "host": host}, download)
     return [path for path in sorted(folder.iterdir()) if path.suffix == ".hdf5"]
+
+
+def _download(url, path):
+    with requests.get(url, stream=True, timeout=DOWNLOAD_S) as answer:
+        answer.raise_for_status()
+        with path.open("wb") as file:
+            for block in answer.iter_content(2**20):
+                file.write(block)
