@@ -123,10 +123,13 @@ def _add(recording, number, count, gates, known):
             for place in range(count)
             if good[row, place * hop : place * hop + SAMPLE_RATE].all()
         ]
-        for place in places:
-            segment = strain[row, place * hop : place * hop + SAMPLE_RATE]
-            _, power = welch(segment, SAMPLE_RATE, nperseg=SAMPLE_RATE, detrend=False)
-            known[row][number + place] = power[: ASD_SHAPE[1]]
+        if places:
+            segments = np.stack(
+                [strain[row, one * hop : one * hop + SAMPLE_RATE] for one in places]
+            )
+            _, powers = welch(segments, SAMPLE_RATE, nperseg=SAMPLE_RATE, detrend=False)
+            for place, power in zip(places, powers):
+                known[row][number + place] = power[: ASD_SHAPE[1]]
 
 
 def _median_asd(powers):
@@ -141,7 +144,8 @@ def excursions(recording, level=GATE, around_s=AROUND_S, every_s=EVERY_S):
 
     Strain is whitened with its local ASD, whose median an excursion hardly moves.
     Around every sample beyond the level strain is to be zero, with a cosine taper
-    outside.
+    outside. In the half second beside what is cut strain fades, so that its end is no
+    excursion, and less is found.
 
     Args:
         recording: `strain.Recording`.

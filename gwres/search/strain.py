@@ -1,7 +1,7 @@
 """Recorded strain: files of the detectors, aligned on one grid of 2048 Hz.
 
 Files are read one at a time, so that a month needs no more memory than its longest
-file. What must not be used is cut out, and each cut says why.
+files. What must not be used is cut out, and each cut says why.
 """
 
 import logging
@@ -61,6 +61,8 @@ HALF_S, CUTOFF_HZ, BETA = 1 / 32, 972.0, 10.06
 # Starts closer to a sample than this share of one are on it: a GPS time in double
 # precision is known to 0.2 microseconds, which is 0.004 samples at 16 kHz.
 ON_SAMPLE = 0.01
+BLOCK = 64 * SAMPLE_RATE  # samples of the grid that are filtered at a time
+HELD = 2  # files of a detector in memory: where one ends, the next is needed as well
 APART_S = 7 * 86_400  # files further apart are not one stretch
 DOWNLOAD_S = 60.0  # that a server may be silent
 
@@ -146,7 +148,7 @@ def _gps(time):
 class Recording:
     """Strain of one to three detectors on a grid of 2048 Hz, read when it is asked for.
 
-    It keeps one file's strain of each detector at the most.
+    It keeps the strain of `HELD` files of each detector, at 2048 Hz, at the most.
 
     Args:
         start: GPS of the first sample, s: that of the earliest file. The grid has a
@@ -218,9 +220,12 @@ class Recording:
         return strain, good
 
     def _whole(self, detector, place):
-        held, whole = self._held.get(detector, (None, None))
-        if held != place:
-            self._held.pop(detector, None)  # before the next is read
+        held = self._held.setdefault(detector, {})
+        if place in held:
+            held[place] = held.pop(place)  # now the last to go
+        else:
+            if len(held) == HELD:
+                del held[next(iter(held))]  # before another is read
             pieces = self.pieces[detector]
             piece = pieces[place]
             before = after = np.zeros(0)
@@ -228,9 +233,8 @@ class Recording:
                 before = pieces[place - 1].tail
             if place + 1 < len(pieces) and piece.goes_on(pieces[place + 1]):
                 after = pieces[place + 1].head
-            whole = _resampled(piece, before, after)
-            self._held[detector] = place, whole
-        return whole
+            held[place] = _resampled(piece, before, after)
+        return held[place]
 
 
 def _sample(time):
@@ -274,15 +278,26 @@ def _resampled(piece, before, after):
             continue
         left = before if first == 0 else before[:0]
         right = after if stop == len(values) else after[:0]
-        known = np.concatenate([left, values[first:stop], right])
-        # What the filter reaches, counted in samples of `known`.
-        begin = low * step + whole - half - first + len(left)
-        end = (high - 1) * step + whole + half + 1 - first + len(left)
-        missing = max(0, -begin), max(0, end - len(known))
-        known = np.pad(known, missing, mode="reflect", reflect_type="odd")
-        known = known[begin + missing[0] : end + missing[0]]
-        skip = 2 * half // step  # outputs that lack the beginning
-        strain[low:high] = upfirdn(taps[::-1], known, down=step)[skip:][: high - low]
+        # Block by block: at 16 kHz a copy of a whole file is half a gigabyte.
+        for begin in range(low, high, BLOCK):
+            end = min(begin + BLOCK, high)
+            # What the filter reaches: of the run, and of what is beyond its ends.
+            lowest = begin * step + whole - half
+            highest = (end - 1) * step + whole + half + 1
+            ahead, beyond = max(0, first - lowest), max(0, highest - stop)
+            known = np.concatenate(
+                [
+                    left[max(0, len(left) - ahead) :],
+                    values[max(lowest, first) : min(highest, stop)],
+                    right[:beyond],
+                ]
+            )
+            missing = max(0, ahead - len(left)), max(0, beyond - len(right))
+            known = np.pad(known, missing, mode="reflect", reflect_type="odd")
+            skip = 2 * half // step  # outputs that lack the beginning
+            strain[begin:end] = upfirdn(taps[::-1], known, down=step)[
+                skip : skip + end - begin
+            ]
     return strain
 
 
@@ -413,6 +428,10 @@ def _inside(path, channels):
     ]
 
 
+# What the libraries raise on a file that is not as its kind should be.
+FOREIGN = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+
+
 class _reading:
     """What libraries say of a file that they cannot read, as an `InputError`."""
 
@@ -423,7 +442,7 @@ class _reading:
         return self
 
     def __exit__(self, kind, error, trace):
-        foreign = isinstance(error, OSError | RuntimeError | ValueError | KeyError)
+        foreign = isinstance(error, FOREIGN)
         if foreign and not isinstance(error, InputError):
             text = f"{self.path}: could not be read: damaged or cut short? ({error})"
             raise InputError(text) from error
@@ -521,11 +540,12 @@ def _load_frame(path, channel):
 def _scan(path, detector, load, masks, quality, cuts):
     """Read a stretch once: its `Piece`; what must be cut is added to `cuts`."""
     gps, rate, values = load()
-    multiple = rate / SAMPLE_RATE
-    if not (multiple >= 1 and multiple == round(multiple) and np.isfinite(gps)):
+    if not (np.isfinite(rate) and rate > 0 and rate % SAMPLE_RATE == 0):
         raise InputError(
             f"{path}: expected {SAMPLE_RATE} Hz or a multiple; received {rate:g} Hz"
         )
+    if not np.isfinite(gps):
+        raise InputError(f"{path}: expected a GPS start; received {gps}")
     if values.ndim != 1 or not len(values) or values.dtype.kind != "f":
         raise InputError(
             f"{path}: expected strain as a row of floats; received shape "

@@ -379,6 +379,28 @@ def test_files_of_another_kind(tmp_path):
         open_strain(flat)
 
 
+def test_attributes_that_make_no_sense(tmp_path):
+    path = challenge(tmp_path / "a.hdf", {("H1", GPS): white(1, 4, SAMPLE_RATE)})
+    with h5py.File(path, "r+") as file:
+        data = file[f"H1/{GPS}"]
+        data.attrs["start_time"] = np.nan
+    with pytest.raises(InputError, match=r"a.hdf: expected a GPS start; received nan"):
+        open_strain(path)
+    with h5py.File(path, "r+") as file:
+        file[f"H1/{GPS}"].attrs["delta_t"] = -1 / SAMPLE_RATE
+    with pytest.raises(InputError, match=r"a.hdf: .*received -2048 Hz"):
+        open_strain(path)
+    with h5py.File(path, "r+") as file:
+        del file[f"H1/{GPS}"].attrs["delta_t"]
+    with pytest.raises(InputError, match=r"a.hdf: could not be read.*delta_t"):
+        open_strain(path)
+    with h5py.File(path, "r+") as file:
+        del file[f"H1/{GPS}"]
+        file.create_group(f"H1/{GPS}").attrs.update(start_time=GPS, delta_t=1e-3)
+    with pytest.raises(InputError, match=r"a.hdf: could not be read"):
+        open_strain(path)
+
+
 @pytest.mark.parametrize("scale", [1e21, 1e12, 1e-9])
 def test_what_is_no_strain(tmp_path, scale):
     path = gwosc(tmp_path / "h1.hdf5", "H1", scale * white(1, 4))
