@@ -173,6 +173,12 @@ def test_quiet_noise_and_signals_pass(tmp_path, recording, pair):
     assert psd.excursions(with_bursts(tmp_path, pair, (100, 3e-21))).empty
 
 
+def test_levels_are_in_standard_deviations_of_the_noise(recording):
+    assert psd.excursions(recording, level=6.5).empty
+    # One in 2,100 of 400,000 samples.
+    assert 30 < len(psd.excursions(recording, level=3.5)) < 200
+
+
 @pytest.mark.parametrize("time_s", [5.0, 104.3, 96.0, 95.9, 96.2, 191.0])
 def test_an_extreme_excursion_is_found_once(tmp_path, pair, time_s):
     """Also on the border of two parts."""

@@ -86,6 +86,14 @@ def test_what_is_in_the_band_is_kept_at_every_rate(tmp_path, rate):
 
 
 @pytest.mark.parametrize("rate", [4096, 16384])
+def test_the_ends_keep_the_slope_of_what_is_slow(tmp_path, rate):
+    """Real strain is loudest at 10 Hz, where a jump at the end would ring."""
+    path = gwosc(tmp_path / "h1.h5", "H1", tone(GPS, 2, rate, (10.0,)), rate=rate)
+    strain, _ = open_strain(path).read(GPS, GPS + 2)
+    assert np.abs(strain[0] - tone(GPS, 2, SAMPLE_RATE, (10.0,))).max() < 1e-3 * 1e-21
+
+
+@pytest.mark.parametrize("rate", [4096, 16384])
 @pytest.mark.parametrize("hertz", [1030.0, 1100.0, 1600.0, 2040.0])
 def test_what_is_above_the_grids_nyquist_is_not_folded_in(tmp_path, rate, hertz):
     path = gwosc(tmp_path / "h1.h5", "H1", tone(GPS, 2, rate, (hertz,)), rate=rate)
@@ -216,6 +224,10 @@ def test_which_bits_of_quality_cut(tmp_path, bit):
     if bit in reasons:
         assert cuts(recording) == [("H1", 3, 5, reasons[bit])]
         assert spans(recording, "H1") == [(0, 3), (5, 8)]
+        strain, good = recording.read(GPS + 2, GPS + 6)
+        cut = slice(SAMPLE_RATE, 3 * SAMPLE_RATE)
+        assert good[0].sum() == 2 * SAMPLE_RATE
+        assert not good[0, cut].any() and not strain[0, cut].any()
     else:
         assert recording.cuts.empty
 
