@@ -49,7 +49,7 @@ from gwres.training.epochs import PREDICT_BATCH
 from gwres.training.recipe import Recipe
 
 BASE = {"noise": "detector", "glitches": 0.4, "epochs": 4, "patience": 4}
-SAMPLES = {"templates": 60_000, "waveform": 60_000, "spectrogram": 40_000}
+SAMPLES = {"templates": 60_000, "waveform": 30_000, "spectrogram": 20_000}
 # What a front end begins with: weights that know signals, where any ship.
 BEGIN = {"templates": {}, "waveform": {"init": "pretrained", "learning_rate": 0.002}}
 BEGIN["spectrogram"] = {"init": "pretrained", "learning_rate": 0.002, "batch": 32}
