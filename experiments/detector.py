@@ -34,7 +34,7 @@ from gwres.layers.templates import TESTS
 from gwres.layers.whiten import FREQUENCIES, gain, refined, whiten
 from gwres.matched import reweighted
 from gwres.matched.design import layout
-from gwres.matched.score import score
+from gwres.matched.score import baseline, score
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import DEPTHS
 from gwres.models.stack import split
@@ -44,7 +44,6 @@ from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.simulate.noise import DETECTOR, states
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS, WHITENED_SAMPLES
-from gwres.training import fit
 from gwres.training.epochs import PREDICT_BATCH
 from gwres.training.recipe import Recipe
 
@@ -68,9 +67,10 @@ def measure(smoke=False):
     data = next(iter(planned.values())).data
     signals, corpus = population(data.population), open_corpus(data)
     models = {name: trained(recipe, corpus) for name, recipe in planned.items()}
+    fronts = together(models, planned)
     count = 200 if smoke else COUNT
     sets = {
-        "noise": scored_noise(models, planned, corpus, signals, count),
+        "noise": scored_noise(fronts, planned, corpus, signals, count),
     }
     holdout = corpus.judged["holdout"]
     judged = {"holdout": holdout, "no_v1": without(holdout, 2)}
@@ -78,7 +78,7 @@ def measure(smoke=False):
     judged["on_merger"] = disturbed(holdout, signals)
     for name, noise in (("hard", HARD), ("quiet", QUIET)):
         judged[name] = judged_windows(signals, "holdout", data.judged, noise)
-    sets |= {name: scores(models, corpus, signals, x) for name, x in judged.items()}
+    sets |= {name: scores(fronts, corpus, signals, x) for name, x in judged.items()}
     return judge(sets, [*STATISTICS, *models])
 
 
@@ -151,22 +151,66 @@ def disturbed(windows, signals):
     return replace(windows, read=read, key={"windows": windows.key, "on": "merger"})
 
 
-def scores(models, corpus, signals, windows):
-    """The windows' table with a column of logits of each model and statistic."""
+def scores(fronts, corpus, signals, windows):
+    """The windows' table with a column of each statistic's and network's logits."""
     table = windows.table.copy()
     for statistic in STATISTICS:
-        table[statistic] = score(windows, corpus.asd, signals, statistic)
-    for name, model in models.items():
-        table[name] = fit.score(model, windows)["logit"]
+        scored = baseline(windows, corpus.asd, signals, statistic)
+        table[statistic] = scored["logit"].to_numpy()
+    white = whitened(windows)
+    for names, network in fronts:
+        table[names] = predicted(network, white)
     return table
 
 
-def scored_noise(models, planned, corpus, signals, count):
-    """`scores` of noise windows at nature's rates, a chunk at a time, each kept.
+def whitened(windows):
+    """Windows, whitened by what is known of their spectrum: float16 (n, 2048, 3)."""
+    unit = gain(np.ones(len(FREQUENCIES)), FREQUENCIES)
+    parts = (
+        np.float16(whiten(strain, unit / refined(asds)))
+        for strain, asds in windows.chunks(PREDICT_BATCH)
+    )
+    return np.concatenate(list(parts))
+
+
+def predicted(network, white):
+    """Logits (n, networks) of whitened windows, by a network of `together`."""
+    starts = range(0, len(white), PREDICT_BATCH)
+    pieces = (np.float32(white[start : start + PREDICT_BATCH]) for start in starts)
+    return np.concatenate([network.predict_on_batch(piece) for piece in pieces])
+
+
+def together(models, planned):
+    """Networks by front end, which those of one share: it costs most.
 
     Args:
         models: dict of name to classifier.
         planned: dict of name to the `Recipe` of each.
+
+    Returns:
+        list of (names, keras.Model of whitened windows to a logit of each).
+    """
+    fronts = []
+    for frontend in FRONTENDS:
+        names = [name for name in models if planned[name].frontend == frontend]
+        if not names:
+            continue
+        parts = [split(models[name].layers[-1]) for name in names]
+        entrance = keras.Input((WHITENED_SAMPLES, len(DETECTORS)))
+        front = parts[0][0]
+        middle = front(entrance) if front else entrance
+        columns = [trunk(middle) for _, trunk in parts]
+        joint = keras.ops.concatenate(columns, axis=1)
+        fronts.append((names, keras.Model(entrance, joint)))
+    return fronts
+
+
+def scored_noise(fronts, planned, corpus, signals, count):
+    """`scores` of noise windows at nature's rates, a chunk at a time, each kept.
+
+    Args:
+        fronts: as `together` gives them.
+        planned: dict of name to the `Recipe` of each network.
         corpus: a `Corpus`.
         signals: its `Population`.
         count: number of windows.
@@ -175,7 +219,9 @@ def scored_noise(models, planned, corpus, signals, count):
     made = ((high - low, chunk(corpus, signals, low, high)) for low, high in pairs)
     folders, tables = zip(*progress(made, count, "noise windows"))
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(**logits(models, planned, corpus, folders))
+    for names, network in fronts:
+        table[names] = logits(names, network, planned, corpus, folders)
+    return table
 
 
 def chunk(corpus, signals, low, high):
@@ -192,11 +238,7 @@ def chunk(corpus, signals, low, high):
     def write(folder):
         windows = drawn()
         windows.table.to_parquet(folder / "table.parquet", index=False)
-        white = [
-            np.float16(whiten(strain, unit / refined(asds)))
-            for strain, asds in windows.chunks(PREDICT_BATCH)
-        ]
-        np.save(folder / "white.npy", np.concatenate(white))
+        np.save(folder / "white.npy", whitened(windows))
 
     def judge_by(statistic):
         def make(folder):
@@ -207,7 +249,6 @@ def chunk(corpus, signals, low, high):
         path = cache.folder("detector", key | own, make) / "scores.npy"
         return np.load(path, allow_pickle=False)
 
-    unit = gain(np.ones(len(FREQUENCIES)), FREQUENCIES)
     layouts = {"reweighted": reweighted.LAYOUT, "coherent": layout(signals)}
     layouts["consistent"] = [*layout(signals), *TESTS]
     key = {"corpus": corpus.name, "windows": [low, high], "population": signals.key}
@@ -217,43 +258,21 @@ def chunk(corpus, signals, low, high):
     return folder, table.assign(**{name: judge_by(name) for name in STATISTICS})
 
 
-def logits(models, planned, corpus, folders):
-    """Logits of the whitened windows of `chunk`: dict of name to (n,).
+def logits(names, network, planned, corpus, folders):
+    """A network's logits of the whitened windows of `chunk`, (n, networks)."""
 
-    Networks of one front end have the same, which costs most: it is computed once.
-    """
-    found = {}
-    for frontend in FRONTENDS:
-        names = [name for name in models if planned[name].frontend == frontend]
-        if not names:
-            continue
+    def make(folder):
+        parts = []
+        for windows in folders:
+            path = windows / "white.npy"
+            white = np.load(path, mmap_mode="r", allow_pickle=False)
+            parts.append(predicted(network, white))
+        np.save(folder / "logits.npy", np.concatenate(parts))
 
-        def make(folder, names=names):
-            together, parts = _together([models[name] for name in names]), []
-            for windows in folders:
-                path = windows / "white.npy"
-                white = np.load(path, mmap_mode="r", allow_pickle=False)
-                for start in range(0, len(white), PREDICT_BATCH):
-                    piece = np.float32(white[start : start + PREDICT_BATCH])
-                    parts.append(together.predict_on_batch(piece))
-            np.save(folder / "logits.npy", np.concatenate(parts))
-
-        key = {"recipes": [planned[name].flat() for name in names]}
-        key |= {"corpus": corpus.name, "windows": [folder.name for folder in folders]}
-        folder = cache.folder("detector", key, make)
-        columns = np.load(folder / "logits.npy", allow_pickle=False).T
-        found |= dict(zip(names, columns.astype(float)))
-    return found
-
-
-def _together(classifiers):
-    """One model of whitened windows to the logits of all, (batch, classifiers)."""
-    parts = [split(model.layers[-1]) for model in classifiers]
-    entrance = keras.Input((WHITENED_SAMPLES, len(DETECTORS)))
-    front = parts[0][0]
-    middle = front(entrance) if front else entrance
-    columns = [trunk(middle) for _, trunk in parts]
-    return keras.Model(entrance, keras.ops.concatenate(columns, axis=1))
+    key = {"recipes": [planned[name].flat() for name in names], "corpus": corpus.name}
+    key |= {"windows": [folder.name for folder in folders]}
+    folder = cache.folder("detector", key, make)
+    return np.load(folder / "logits.npy", allow_pickle=False).astype(float)
 
 
 def noise_windows(signals, start, stop):

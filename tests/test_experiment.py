@@ -167,12 +167,12 @@ def test_detector_judges_on_noise_that_it_makes_as_it_goes(monkeypatch, tmp_path
     assert hard["consistent"] > hard["coherent"]
     for name, value in first.metrics.items():
         validation._validate_metric(name, value, 0, 0)
-    for name in ("score", "noise_windows", "_together"):
+    for name in ("score", "noise_windows", "predicted"):
         monkeypatch.setattr(detector, name, None, raising=True)
     planned = detector.recipes(smoke=True)
     data = next(iter(planned.values())).data
     told = open_corpus(data), population(data.population), 200
-    models = dict.fromkeys(planned)
-    kept = detector.scored_noise(models, planned, *told)
+    models = list(planned)
+    kept = detector.scored_noise([(models, None)], planned, *told)
     assert len(kept) == 200 and not kept["label"].any()
     assert kept[[*detector.STATISTICS, *models]].notna().all(axis=None)

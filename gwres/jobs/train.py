@@ -54,6 +54,7 @@ def unlogged(recipe, purpose):
     Returns:
         keras.Model, raw strain to logit.
     """
+    recipe = recipe.sized()
     weights, corpus = _first_weights(recipe), open_corpus(recipe.data)
     with _workplace(recipe, corpus, purpose) as folder:
         return fit.fit(recipe, corpus, folder, weights).classifier
