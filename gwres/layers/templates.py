@@ -362,26 +362,28 @@ class Templates(Fitted):
         near = nearby(whitened, grid) if grid.consistent else None
         for place, curve in enumerate(CURVE):
             y = components(x[:, place], self.basis[curve], grid.tick)
-            parts = [ops.matmul(y, mix) for mix in (self.mix[curve][i] for i in (0, 1))]
+            parts = [ops.matmul(y, self.mix[curve][part]) for part in (0, 1)]
             if grid.consistent:
-                # In half precision too much is lost between two large powers.
-                power = sum(ops.square(ops.cast(part, "float32")) for part in parts)
-                span = ops.square(ops.cast(y, "float32"))
-                span = ops.sum(span, axis=-1, keepdims=True)
-                share = ops.cast(self.share[curve], "float32")
-                left = consistency(power, span, near[place], share, grid.rank)
-                left = ops.cast(left, parts[0].dtype)
-                power = ops.cast(power, left.dtype)
-                parts = [*(part * left for part in parts), power]
-            found.append(parts)
-        if grid.begin < 0:
-            for curve, parts in zip(CURVE, found):
-                factors = [self.scale[curve]] * 2 + [self.scale[curve] ** 2]
-                parts[:] = [
+                parts = self._reweighted(parts, y, near[place], curve)
+            if grid.begin < 0:
+                scale = self.scale[curve]
+                factors = scale, scale, ops.square(scale)
+                parts = [
                     part * ops.cast(factor, part.dtype)
                     for part, factor in zip(parts, factors)
                 ]
-        return tuple(map(tuple, found))
+            found.append(tuple(parts))
+        return tuple(found)
+
+    def _reweighted(self, parts, y, near, curve):
+        """Both quadratures by their consistency, and the squared SNR before."""
+        # In half precision too much is lost between two large powers.
+        power = sum(ops.square(ops.cast(part, "float32")) for part in parts)
+        span = ops.sum(ops.square(ops.cast(y, "float32")), axis=-1, keepdims=True)
+        share = ops.cast(self.share[curve], "float32")
+        left = consistency(power, span, near, share, self.grid.rank)
+        left, power = (ops.cast(x, parts[0].dtype) for x in (left, power))
+        return [*(part * left for part in parts), power]
 
     def compute_output_shape(self, shape):
         """(ticks, batch, count), for each part of each detector."""
