@@ -14,7 +14,8 @@ still be log odds.
 Noise windows are made and scored 2,000 at a time, so that memory stays as it is.
 Whitened ones, 1.2 GB, are kept with the filters' scores for networks to come, and so
 are the networks: run again, it goes on.
-Time: three core-hours of training, and one of judging. Result: README.md.
+Time: an hour of one core for training, and an hour and a half for judging. Result:
+README.md.
 """
 
 from dataclasses import replace
