@@ -1,5 +1,6 @@
 """A scorer answers as its networks do, and needs no more than they do."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -21,6 +22,8 @@ def strain():
 def files(tmp_path_factory):
     """Two classifiers that disagree, and a stack of them, as files."""
     folder, paths = tmp_path_factory.mktemp("files"), {}
+    # Some draws of weights hardly answer to a louder ASD.
+    keras.utils.set_random_seed(1)
     for place, width in enumerate((2, 3)):
         small = awake(network(ResNet(16, width), "spectrogram"))
         paths[f"member_{place}"] = folder / f"{place}.keras"
@@ -31,8 +34,6 @@ def files(tmp_path_factory):
 
 
 def test_one_classifier_answers_its_own_logit(files, strain):
-    import keras
-
     score = Scorer({"classifier": files["member_0"]})
     model = keras.models.load_model(files["member_0"])
     expected = np.asarray(model(strain.astype(np.float32)))[:, 0]
@@ -130,7 +131,7 @@ def test_an_asd_that_is_known_is_used(files, strain):
     np.testing.assert_allclose(
         Scorer(files)(strain, known)["logit"], plain["logit"], atol=1e-4
     )
-    known[1] *= 2
+    known[1] *= 30
     other = Scorer(files)(strain, known)["logit"]
     assert abs(other[1] - plain["logit"][1]) > 1e-3
     np.testing.assert_allclose(other[2:], plain["logit"][2:], atol=1e-4)
