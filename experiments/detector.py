@@ -27,15 +27,12 @@ import pandas as pd
 
 from gwres import cache
 from gwres.data.corpus import JUDGED_SEED, Windows, judged_windows, open_corpus
+from gwres.data.pack import pack
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, Measured
 from gwres.jobs.train import unlogged
 from gwres.judging import metrics, predictions
-from gwres.layers.templates import TESTS
-from gwres.layers.whiten import FREQUENCIES, gain, refined, whiten
-from gwres.matched import reweighted
-from gwres.matched.design import layout
-from gwres.matched.score import baseline, score
+from gwres.matched.score import baseline
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import DEPTHS
 from gwres.models.stack import split
@@ -70,9 +67,7 @@ def measure(smoke=False):
     models = {name: trained(recipe, corpus) for name, recipe in planned.items()}
     fronts = together(models, planned)
     count = 200 if smoke else COUNT
-    sets = {
-        "noise": scored_noise(fronts, planned, corpus, signals, count),
-    }
+    sets = {"noise": scored_noise(fronts, planned, corpus, signals, count)}
     holdout = corpus.judged["holdout"]
     judged = {"holdout": holdout, "no_v1": without(holdout, 2)}
     judged["v1_alone"] = without(holdout, 0, 1)
@@ -154,24 +149,24 @@ def disturbed(windows, signals):
 
 def scores(fronts, corpus, signals, windows):
     """The windows' table with a column of each statistic's and network's logits."""
-    table = windows.table.copy()
-    for statistic in STATISTICS:
-        scored = baseline(windows, corpus.asd, signals, statistic)
-        table[statistic] = scored["logit"].to_numpy()
-    white = whitened(windows)
+    table, white = filtered(corpus, signals, windows), packed(corpus, windows)
     for names, network in fronts:
         table[names] = predicted(network, white)
     return table
 
 
-def whitened(windows):
-    """Windows, whitened by what is known of their spectrum: float16 (n, 2048, 3)."""
-    unit = gain(np.ones(len(FREQUENCIES)), FREQUENCIES)
-    parts = (
-        np.float16(whiten(strain, unit / refined(asds)))
-        for strain, asds in windows.chunks(PREDICT_BATCH)
-    )
-    return np.concatenate(list(parts))
+def filtered(corpus, signals, windows):
+    """The windows' table with a column of each statistic's scores."""
+    scored = {
+        name: baseline(windows, corpus.asd, signals, name)["logit"].to_numpy()
+        for name in STATISTICS
+    }
+    return windows.table.assign(**scored)
+
+
+def packed(corpus, windows):
+    """The whitened windows, as `pack` gives them."""
+    return pack(windows, corpus.asd, windows.key)
 
 
 def predicted(network, white):
@@ -217,67 +212,59 @@ def scored_noise(fronts, planned, corpus, signals, count):
         count: number of windows.
     """
     pairs = [(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
-    made = ((high - low, chunk(corpus, signals, low, high)) for low, high in pairs)
-    folders, tables = zip(*progress(made, count, "noise windows"))
+
+    def chunk(low, high):
+        windows = noise_windows(signals, low, high)
+        packed(corpus, windows)
+        return high - low, filtered(corpus, signals, windows)
+
+    made = (chunk(low, high) for low, high in pairs)
+    tables = list(progress(made, count, "noise windows"))
     table = pd.concat(tables, ignore_index=True)
     for names, network in fronts:
-        table[names] = logits(names, network, planned, corpus, folders)
+        recipes = [planned[name].flat() for name in names]
+        table[names] = logits(network, recipes, corpus, signals, pairs)
     return table
 
 
-def chunk(corpus, signals, low, high):
-    """Some noise windows, whitened, and scored by every statistic.
-
-    Returns:
-        (the folder of the whitened ones, `white.npy`; their table).
-    """
-
-    @lru_cache
-    def drawn():
-        return noise_windows(signals, low, high)
-
-    def write(folder):
-        windows = drawn()
-        windows.table.to_parquet(folder / "table.parquet", index=False)
-        np.save(folder / "white.npy", whitened(windows))
-
-    def judge_by(statistic):
-        def make(folder):
-            found = score(drawn(), corpus.asd, signals, statistic)
-            np.save(folder / "scores.npy", found)
-
-        own = {"statistic": statistic, "layout": layouts.get(statistic, 1)}
-        path = cache.folder("detector", key | own, make) / "scores.npy"
-        return np.load(path, allow_pickle=False)
-
-    layouts = {"reweighted": reweighted.LAYOUT, "coherent": layout(signals)}
-    layouts["consistent"] = [*layout(signals), *TESTS]
-    key = {"corpus": corpus.name, "windows": [low, high], "population": signals.key}
-    key |= DETECTOR.described()
-    folder = cache.folder("detector", key, write)
-    table = pd.read_parquet(folder / "table.parquet")
-    return folder, table.assign(**{name: judge_by(name) for name in STATISTICS})
-
-
-def logits(names, network, planned, corpus, folders):
-    """A network's logits of the whitened windows of `chunk`, (n, networks)."""
+def logits(network, recipes, corpus, signals, pairs):
+    """Logits of noise windows by a network of `together`, (n, networks), cached."""
 
     def make(folder):
-        parts = []
-        for windows in folders:
-            path = windows / "white.npy"
-            white = np.load(path, mmap_mode="r", allow_pickle=False)
-            parts.append(predicted(network, white))
+        # Made anew, so that no chunk stays in memory.
+        chunks = (noise_windows(signals, low, high) for low, high in pairs)
+        parts = [predicted(network, packed(corpus, windows)) for windows in chunks]
         np.save(folder / "logits.npy", np.concatenate(parts))
 
-    key = {"recipes": [planned[name].flat() for name in names], "corpus": corpus.name}
-    key |= {"windows": [folder.name for folder in folders]}
-    folder = cache.folder("detector", key, make)
+    key = {"recipes": recipes, "corpus": corpus.name, "windows": pairs}
+    folder = cache.folder("detector", key | DETECTOR.described(), make)
     return np.load(folder / "logits.npy", allow_pickle=False).astype(float)
 
 
 def noise_windows(signals, start, stop):
-    """Noise windows, in memory, which depend on their numbers alone: `Windows`."""
+    """Noise windows that depend on their numbers alone: `Windows`, drawn when read."""
+
+    @lru_cache
+    def drawn():
+        return draw(signals, start, stop)
+
+    def write(folder):
+        drawn()[0].to_parquet(folder / "table.parquet", index=False)
+
+    key = {"windows": [start, stop], "seed": JUDGED_SEED, "population": signals.key}
+    key |= DETECTOR.described()
+    table = pd.read_parquet(cache.folder("detector", key, write) / "table.parquet")
+    return Windows(
+        "noise",
+        table,
+        lambda first, last: drawn()[1][first:last],
+        key,
+        lambda first, last: drawn()[2][first:last],
+    )
+
+
+def draw(signals, start, stop):
+    """The table, the strain and the ASDs of noise windows."""
     known, strain, asds, rows = states(JUDGED_SEED), [], [], []
     for number in range(start, stop):
         rng = np.random.default_rng([JUDGED_SEED, number, 5])
@@ -289,14 +276,7 @@ def noise_windows(signals, start, stop):
         for detector, kind, loudness in zip(DETECTORS, GLITCHES, GLITCH_SNRS):
             row[kind], row[loudness] = window.loudest(detector)
         rows.append(row)
-    strain, asds = np.stack(strain), np.stack(asds)
-    return Windows(
-        "noise",
-        pd.DataFrame(rows),
-        lambda first, last: strain[first:last],
-        {"noise": [start, stop]},
-        lambda first, last: asds[first:last],
-    )
+    return pd.DataFrame(rows), np.stack(strain), np.stack(asds)
 
 
 def judge(sets, names):

@@ -15,6 +15,7 @@ from gwres.data.settings import Data
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, PlannedRun
 from gwres.judging import metrics
+from gwres.matched import score as scoring
 from gwres.models import pretrained
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
@@ -167,8 +168,9 @@ def test_detector_judges_on_noise_that_it_makes_as_it_goes(monkeypatch, tmp_path
     assert hard["consistent"] > hard["coherent"]
     for name, value in first.metrics.items():
         validation._validate_metric(name, value, 0, 0)
-    for name in ("score", "noise_windows", "predicted"):
+    for name in ("draw", "predicted"):
         monkeypatch.setattr(detector, name, None, raising=True)
+    monkeypatch.setattr(scoring, "score", None)
     planned = detector.recipes(smoke=True)
     data = next(iter(planned.values())).data
     told = open_corpus(data), population(data.population), 200

@@ -13,6 +13,7 @@ from gwres.layers.templates import (
     COARSE,
     CURVES,
     FINE,
+    TESTS,
     WIDE_COARSE,
     WIDE_FINE,
     Design,
@@ -86,6 +87,7 @@ def filters(population, asd, count=CANDIDATES, consistent=False):
         (folder / "noise.json").write_text(json.dumps(asdict(found)))
 
     levels = {"filters": key, "grid": asdict(fine.grid), "windows": QUIET}
+    levels |= {"tests": TESTS} if consistent else {}
     folder = cache.folder("noise", levels, measure)
     held = json.loads((folder / "noise.json").read_text())
     quiet = Noise(**{name: tuple(pair) for name, pair in held.items()})
