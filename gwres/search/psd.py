@@ -14,6 +14,7 @@ from scipy.signal import welch
 from gwres.errors import within
 from gwres.layers.whiten import gain
 from gwres.matched.reweighted import GATE, TAPER_S, ZERO_S, gate
+from gwres.search.strain import runs
 from gwres.strain import ASD_SHAPE, DETECTORS, SAMPLE_RATE, SCALE, WHITENED_RATE
 
 logger = logging.getLogger(__name__)
@@ -172,8 +173,7 @@ def excursions(recording, level=GATE, around_s=AROUND_S, every_s=EVERY_S):
         begin = spectrum.start - ZERO_S
         for detector, rows in found.items():
             own = beyond[:, DETECTORS.index(detector)]
-            turns = np.flatnonzero(np.diff(np.concatenate([[False], own, [False]])))
-            for first, last in turns.reshape(-1, 2):
+            for first, last in runs(own):
                 peak = np.abs(white[first:last, DETECTORS.index(detector)]).max()
                 start, stop = (begin + end / WHITENED_RATE for end in (first, last))
                 if rows and start <= rows[-1][2]:
@@ -214,8 +214,7 @@ def _faded(good):
     fade = round(FADE_S * SAMPLE_RATE)
     weight = np.zeros(good.shape)
     for row in np.flatnonzero(good.any(axis=1)):
-        turns = np.flatnonzero(np.diff(np.concatenate([[False], good[row], [False]])))
-        for first, stop in turns.reshape(-1, 2):
+        for first, stop in runs(good[row]):
             place = np.arange(stop - first)
             inside = np.minimum(place, place[::-1])
             rise = np.clip((inside + 0.5) / fade, 0, 1)

@@ -4,50 +4,20 @@ Files are read one at a time, so that a month needs no more memory than its long
 files. What must not be used is cut out, and each cut says why.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
-import gwosc.api
-import h5py
 import numpy as np
 import pandas as pd
-import requests
-import tenacity
-from gwosc.locate import get_event_urls
-from gwpy.io.gwf import get_channel_names
 from gwpy.segments import Segment, SegmentList
-from gwpy.timeseries import StateVector, TimeSeries
 from scipy.signal import upfirdn
 
-from gwres import cache as caches
 from gwres.errors import InputError
+from gwres.search.files import DQ_BITS, INJECTION_BITS, listed, stretches
 from gwres.strain import DETECTORS, PHYSICAL, SAMPLE_RATE
 
-logger = logging.getLogger(__name__)
-
-SUFFIXES = (".hdf5", ".hdf", ".h5", ".gwf")
-# Strain channels of GWOSC's frames, without the detector.
-CHANNELS = ("LOSC-STRAIN", "GWOSC-4KHZ_R1_STRAIN", "GWOSC-16KHZ_R1_STRAIN")
-# Bits of GWOSC's masks in their order, for frames, which do not name them.
-DQ_BITS = (
-    "DATA",
-    "CBC_CAT1",
-    "CBC_CAT2",
-    "CBC_CAT3",
-    "BURST_CAT1",
-    "BURST_CAT2",
-    "BURST_CAT3",
-)
-INJECTION_BITS = (
-    "NO_CBC_HW_INJ",
-    "NO_BURST_HW_INJ",
-    "NO_DETCHAR_HW_INJ",
-    "NO_CW_HW_INJ",
-    "NO_STOCH_HW_INJ",
-)
 # What a second must have to be searched. Category 3 is but a statistical suspicion,
 # and burst searches have their own vetoes. A bit of injections is set where there is
 # none. Continuous waves are injected for months, and they and a stochastic background
@@ -64,7 +34,6 @@ ON_SAMPLE = 0.01
 BLOCK = 64 * SAMPLE_RATE  # samples of the grid that are filtered at a time
 HELD = 2  # files of a detector in memory: where one ends, the next is needed as well
 APART_S = 7 * 86_400  # files further apart are not one stretch
-DOWNLOAD_S = 60.0  # that a server may be silent
 
 
 @dataclass(frozen=True)
@@ -310,7 +279,7 @@ def open_strain(sources, quality=QUALITY, channels=()):
         sources: a file, a folder of files, or a list of them: GWOSC's HDF5, frames
             (GWF), or data of the MLGWSC-1 challenge (HDF5), at 2048 Hz or a multiple.
             Consecutive files of a detector make one stretch. Hidden files in a folder,
-            and those that do not end in one of `SUFFIXES`, are passed over.
+            and those that do not end in one of `files.SUFFIXES`, are passed over.
         quality: bits of GWOSC's masks DQmask and Injmask that must be set; a second
             without one is cut. Data of the challenge have no masks. A frame without
             them is not cut, and a warning says so.
@@ -330,8 +299,8 @@ def open_strain(sources, quality=QUALITY, channels=()):
         The masks: gwosc.org, "Data Quality and Injection Definitions".
     """
     pieces, cuts = {}, []
-    for path in _files(sources):
-        for detector, load, masks in _inside(path, channels):
+    for path in listed(sources):
+        for detector, load, masks in stretches(path, channels):
             piece = _scan(path, detector, load, masks, quality, cuts)
             pieces.setdefault(detector, []).append(piece)
     pieces = {
@@ -366,177 +335,6 @@ def open_strain(sources, quality=QUALITY, channels=()):
     return Recording(start / SAMPLE_RATE, stop / SAMPLE_RATE, spans, table, pieces)
 
 
-def _files(sources):
-    sources = [sources] if isinstance(sources, str | Path) else list(sources)
-    files = []
-    for source in map(Path, sources):
-        if source.is_dir():
-            inside = sorted(
-                path
-                for path in source.iterdir()
-                if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-            )
-            if not inside:
-                raise InputError(
-                    f"{source}: expected files that end in {', '.join(SUFFIXES)}; "
-                    "found none"
-                )
-            files += inside
-        elif source.is_file():
-            files.append(source)
-        else:
-            raise InputError(f"{source}: no such file")
-    if not files:
-        raise InputError("expected files of strain; received none")
-    return files
-
-
-def _inside(path, channels):
-    """(detector, function to load it, masks) of each stretch in a file.
-
-    Masks are (GPS start, s between values, names of the bits, values); None where the
-    file cannot have any.
-    """
-    with path.open("rb") as file:
-        signature = file.read(4)
-    if signature == b"IGWD":
-        return _frames(path, channels)
-    if signature != b"\x89HDF":
-        raise InputError(
-            f"{path}: expected HDF5 or a frame file (GWF); it begins with {signature}"
-        )
-    with _reading(path), h5py.File(path) as file:
-        if "strain/Strain" in file:
-            detector = file["meta/Detector"][()].decode()
-            _known(path, detector)
-            return [(detector, partial(_load_gwosc, path), _masks_gwosc(path))]
-        names = [
-            (detector, name)
-            for detector in DETECTORS
-            if isinstance(file.get(detector), h5py.Group)
-            for name in file[detector]
-        ]
-        found = ", ".join(list(file)[:10])
-    if not names:
-        raise InputError(
-            f"{path}: expected strain/Strain, as in GWOSC's files, or groups H1, L1, "
-            f"as in those of MLGWSC-1; found {found or 'nothing'}"
-        )
-    return [
-        (detector, partial(_load_challenge, path, f"{detector}/{name}"), None)
-        for detector, name in names
-    ]
-
-
-# What the libraries raise on a file that is not as its kind should be.
-FOREIGN = (OSError, RuntimeError, ValueError, KeyError, TypeError)
-
-
-class _reading:
-    """What libraries say of a file that they cannot read, as an `InputError`."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        foreign = isinstance(error, FOREIGN)
-        if foreign and not isinstance(error, InputError):
-            text = f"{self.path}: could not be read: damaged or cut short? ({error})"
-            raise InputError(text) from error
-
-
-def _known(path, detector):
-    if detector not in DETECTORS:
-        raise InputError(
-            f"{path}: expected a detector of {', '.join(DETECTORS)}; received "
-            f"{detector}"
-        )
-
-
-def _plain(series):
-    return float(series.t0.value), float(series.sample_rate.value), series.value
-
-
-def _load_gwosc(path):
-    with _reading(path):
-        return _plain(TimeSeries.read(str(path), format="hdf5.gwosc"))
-
-
-def _masks_gwosc(path):
-    masks = []
-    for group, values, bits in (
-        ("quality/simple", "DQmask", "DQShortnames"),
-        ("quality/injections", "Injmask", "InjShortnames"),
-    ):
-        mask = StateVector.read(
-            str(path),
-            format="hdf5.gwosc",
-            path=group,
-            value_dataset=values,
-            bits_dataset=bits,
-        )
-        masks.append((mask.t0.value, mask.dt.value, tuple(mask.bits), mask.value))
-    return masks
-
-
-def _load_challenge(path, name):
-    with _reading(path), h5py.File(path) as file:
-        data = file[name]
-        return float(data.attrs["start_time"]), 1 / data.attrs["delta_t"], data[()]
-
-
-def _frames(path, channels):
-    try:
-        import lalframe
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading frames needs lalframe; install it with: pip install "
-            "lalsuite"
-        ) from error
-    with _reading(path):
-        # The frame library crashes the process on a file that is cut short, unless
-        # the file's own checksum is looked at first.
-        file = lalframe.FrameUFrFileOpen(str(path), "r")
-        if not lalframe.FrameUFileCksumValid(file):
-            raise InputError(f"{path}: its checksum is wrong; damaged or cut short?")
-        there = get_channel_names(str(path), backend="lalframe")
-    usual = [f"{detector}:{name}" for detector in DETECTORS for name in CHANNELS]
-    found = {}
-    for channel in [*channels, *usual]:
-        if channel in there:
-            found.setdefault(channel.partition(":")[0], channel)
-    if not found:
-        raise InputError(
-            f"{path}: expected a channel of {', '.join([*channels, *usual])}; it has "
-            f"{', '.join(there[:10])}"
-        )
-    inside = []
-    for detector, channel in found.items():
-        _known(path, detector)
-        masks = []
-        for kind, bits in (("DQMASK", DQ_BITS), ("INJMASK", INJECTION_BITS)):
-            name = channel.replace("STRAIN", kind)
-            if name != channel and name in there:
-                start, rate, values = _load_frame(path, name)
-                masks.append((start, 1 / rate, bits, values))
-        if not masks:
-            logger.warning(
-                "%s: no masks beside %s; its quality is not known", path, channel
-            )
-        load = partial(_load_frame, path, channel)
-        inside.append((detector, load, masks or None))
-    return inside
-
-
-def _load_frame(path, channel):
-    with _reading(path):
-        series = TimeSeries.read(str(path), channel, format="gwf", backend="lalframe")
-        return _plain(series)
-
-
 def _scan(path, detector, load, masks, quality, cuts):
     """Read a stretch once: its `Piece`; what must be cut is added to `cuts`."""
     gps, rate, values = load()
@@ -552,9 +350,9 @@ def _scan(path, detector, load, masks, quality, cuts):
             f"{values.shape} of {values.dtype}"
         )
     rate = round(rate)
-    lost = _runs(~np.isfinite(values))
+    lost = runs(~np.isfinite(values))
     shortest = round(ZEROS_S * rate)
-    zeros = [run for run in _runs(values == 0) if run[1] - run[0] >= shortest]
+    zeros = [run for run in runs(values == 0) if run[1] - run[0] >= shortest]
     holes = sorted(lost + zeros)
     _refuse_units(path, values)
     half = round(rate * HALF_S)
@@ -565,15 +363,15 @@ def _scan(path, detector, load, masks, quality, cuts):
     piece = Piece(
         path, detector, load, gps, rate, len(values), tuple(holes), head, tail
     )
-    for reason, runs in ("not finite", lost), ("zeros", zeros):
-        cuts += [(detector, *segment, reason) for segment in piece.on_grid(runs)]
+    for reason, found in ("not finite", lost), ("zeros", zeros):
+        cuts += [(detector, *segment, reason) for segment in piece.on_grid(found)]
     for bit in quality if masks is not None else ():
         cuts += [(detector, *one, bit) for one in _unset(piece, masks, bit)]
     return piece
 
 
-def _runs(mask):
-    """(first, stop) of each run of true."""
+def runs(mask):
+    """Places (first, stop) of each run of true in a row of bools."""
     turns = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
     return list(zip(turns[::2].tolist(), turns[1::2].tolist()))
 
@@ -600,7 +398,7 @@ def _unset(piece, masks, bit):
         )
     start, spacing, names, values = mask
     clear = (values.astype(np.int64) >> names.index(bit)) & 1 == 0
-    for first, stop in _runs(clear):
+    for first, stop in runs(clear):
         low = _ceil((start + first * spacing) * SAMPLE_RATE, piece.rate)
         high = _ceil((start + stop * spacing) * SAMPLE_RATE, piece.rate)
         low, high = max(low, piece.first), min(high, piece.stop)
@@ -641,49 +439,3 @@ def _refuse_strangers(pieces):
                 f"expected detectors that record at the same time, and {detector} "
                 f"does not with another; received {told}"
             )
-
-
-def event(name, host=gwosc.api.DEFAULT_URL):
-    """Download the strain around an event, 4096 s at 4096 Hz of each detector, once.
-
-    Args:
-        name: as GWOSC knows it, such as "GW150914".
-        host: address of the service.
-
-    Returns:
-        Paths of the files, in the cache, for `open_strain`.
-
-    Raises:
-        InputError: the service cannot be reached, or knows no such event.
-
-    Source:
-        The client of gwosc.org: `gwosc.locate.get_event_urls`.
-    """
-
-    def download(folder):
-        try:
-            urls = get_event_urls(name, duration=4096, host=host)
-            for url in urls:
-                _download(url, folder / Path(url).name)
-        except requests.HTTPError as error:
-            raise InputError(
-                f"event {name}: {host} does not have it under this name ({error})"
-            ) from error
-        except (requests.RequestException, tenacity.RetryError) as error:
-            raise InputError(
-                f"event {name}: {host} could not be reached ({error}); download its "
-                "files on a machine with internet, and give their paths"
-            ) from error
-        if not urls:
-            raise InputError(f"event {name}: {host} has no strain of it")
-
-    folder = caches.folder("event", {"event": name, "host": host}, download)
-    return [path for path in sorted(folder.iterdir()) if path.suffix == ".hdf5"]
-
-
-def _download(url, path):
-    with requests.get(url, stream=True, timeout=DOWNLOAD_S) as answer:
-        answer.raise_for_status()
-        with path.open("wb") as file:
-            for block in answer.iter_content(2**20):
-                file.write(block)

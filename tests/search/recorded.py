@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 from gwpy.timeseries import TimeSeries, TimeSeriesDict
 
-from gwres.search.strain import DQ_BITS, INJECTION_BITS
+from gwres.search.files import DQ_BITS, INJECTION_BITS
 from gwres.strain import SAMPLE_RATE
 
 GPS = 1_200_000_000

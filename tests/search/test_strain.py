@@ -16,7 +16,8 @@ import pytest
 from scipy.signal import welch
 
 from gwres.errors import InputError
-from gwres.search.strain import HALF_S, ZEROS_S, event, open_strain
+from gwres.search.files import event
+from gwres.search.strain import HALF_S, ZEROS_S, open_strain
 from gwres.strain import DETECTORS, SAMPLE_RATE
 from tests.search.recorded import GPS, challenge, frame, gwosc, tone, white
 
