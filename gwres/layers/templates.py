@@ -215,10 +215,19 @@ def components(x, basis, tick):
 
 def nearby(whitened, grid):
     """Power of the `NEAR` samples up to `AFTER` each merger: (3, ticks, batch, 1)."""
-    x = ops.square(ops.cast(whitened, "float32"))
     first = grid.begin + grid.length - NEAR
-    x = x[:, first : first + NEAR + (grid.ticks - 1) * grid.tick]
-    power = NEAR * ops.average_pool(x, NEAR, grid.tick, "valid", "channels_last")
+    x = whitened[:, first : first + NEAR + (grid.ticks - 1) * grid.tick]
+    return recent(x, grid.tick)
+
+
+def recent(x, tick):
+    """Power of each `NEAR` samples of whitened strain (batch, samples, detectors).
+
+    Returns:
+        (detectors, times, batch, 1), every `tick` samples.
+    """
+    x = ops.square(ops.cast(x, "float32"))
+    power = NEAR * ops.average_pool(x, NEAR, tick, "valid", "channels_last")
     return ops.transpose(power, (2, 1, 0))[..., None]
 
 
@@ -359,12 +368,9 @@ class Templates(Fitted):
         self.demand("design: call fit")
         grid, found = self.grid, []
         x = _reach(whitened, grid)
-        near = nearby(whitened, grid) if grid.consistent else None
+        near = nearby(whitened, grid) if grid.consistent else (None,) * len(DETECTORS)
         for place, curve in enumerate(CURVE):
-            y = components(x[:, place], self.basis[curve], grid.tick)
-            parts = [ops.matmul(y, self.mix[curve][part]) for part in (0, 1)]
-            if grid.consistent:
-                parts = self._reweighted(parts, y, near[place], curve)
+            parts = self.snr(x[:, place], near[place], curve)
             if grid.begin < 0:
                 scale = self.scale[curve]
                 factors = scale, scale, ops.square(scale)
@@ -375,8 +381,22 @@ class Templates(Fitted):
             found.append(tuple(parts))
         return tuple(found)
 
-    def _reweighted(self, parts, y, near, curve):
-        """Both quadratures by their consistency, and the squared SNR before."""
+    def snr(self, x, near, curve):
+        """SNRs of one detector, however long its strain is.
+
+        Args:
+            x: whitened samples in blocks, (batch, blocks, FOLD): those that the SNRs
+                are of, and a template's length more.
+            near: the detector's part of `nearby`, with `Grid.consistent`.
+            curve: one of `CURVES`, by its place.
+
+        Returns:
+            As `call` gives them, without what scales them at a window's start.
+        """
+        y = components(x, self.basis[curve], self.grid.tick)
+        parts = [ops.matmul(y, self.mix[curve][part]) for part in (0, 1)]
+        if not self.grid.consistent:
+            return parts
         # In half precision too much is lost between two large powers.
         power = sum(ops.square(ops.cast(part, "float32")) for part in parts)
         span = ops.sum(ops.square(ops.cast(y, "float32")), axis=-1, keepdims=True)

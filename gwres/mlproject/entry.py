@@ -24,6 +24,8 @@ def run(name, main, argv):
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # By itself gwpy changes how every figure of the process looks once it is imported.
+    os.environ.setdefault("GWPY_RCPARAMS", "false")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("gwres").setLevel(logging.INFO)
     from gwres.errors import InputError

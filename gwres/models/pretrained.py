@@ -1,8 +1,13 @@
-"""Weights that ship with the package, and their cards."""
+"""Weights that ship with the package, and their cards.
+
+Most are what a network has learned, to begin a training with: the rest of it is fitted
+to the data at hand. A search has no such data, so its classifier ships whole.
+"""
 
 import hashlib
 import io
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +38,8 @@ class Card:
         command: that trained it.
         turns: list of dict, what each turn of its training was and gave.
         digest: BLAKE2b of the file of weights, which has its beginning in its name.
+        noise: that the windows had, gaussian or detector.
+        whole: whether the file is a classifier that works without more.
     """
 
     name: str
@@ -46,6 +53,8 @@ class Card:
     command: str
     turns: list
     digest: str = ""
+    noise: str = "gaussian"
+    whole: bool = False
 
 
 def _learned(network):
@@ -58,8 +67,9 @@ def _digest(content):
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _path(folder, name, digest):
-    return Path(folder) / f"{name}-{digest[:8]}.npz"
+def _path(folder, card, digest):
+    kind = "keras" if card.whole else "npz"
+    return Path(folder) / f"{card.name}-{digest[:8]}.{kind}"
 
 
 def save(network, card, folder=FOLDER):
@@ -73,31 +83,52 @@ def save(network, card, folder=FOLDER):
     Returns:
         Path of the weights; the card is `name`.json.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     learned = [ops.convert_to_numpy(x).astype(np.float16) for x in _learned(network)]
     held = io.BytesIO()
     np.savez(held, **{f"{place:03d}": array for place, array in enumerate(learned)})
-    digest = _digest(held.getvalue())
-    path = _path(folder, card.name, digest)
+    return _keep(held.getvalue(), card, folder)
+
+
+def save_whole(classifier, card, folder=FOLDER):
+    """Write a classifier, with all that it is fitted to, and its card beside it.
+
+    Args:
+        classifier: keras.Model, as `classifier.classifier` makes it.
+        card: a `Card` that says that it is whole; its digest is set here.
+        folder: where to.
+
+    Returns:
+        Path of the `.keras` file; the card is `name`.json.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "classifier.keras"
+        classifier.save(path)
+        return _keep(path.read_bytes(), card, folder)
+
+
+def _keep(content, card, folder):
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = _digest(content)
+    path = _path(folder, card, digest)
     # The card names the weights: until it is replaced, the old ones are the weights.
     with cache.replacing(path) as scratch:
-        scratch.write_bytes(held.getvalue())
+        scratch.write_bytes(content)
     with cache.replacing(folder / f"{card.name}.json") as scratch:
         written = asdict(card) | {"digest": digest}
         scratch.write_text(json.dumps(written, indent=1) + "\n")
-    for other in folder.glob(f"{card.name}-????????.npz"):
+    for other in folder.glob(f"{card.name}-????????{path.suffix}"):
         if other != path:
             other.unlink()
     return path
 
 
-def cards(folder=FOLDER):
-    """The cards of all weights in a folder, by name."""
+def cards(folder=FOLDER, whole=False):
+    """The cards of all weights in a folder, or of all whole classifiers, by name."""
     found = {}
     for path in sorted(Path(folder).glob("*.json")):
         found[path.stem] = Card(**json.loads(path.read_text()))
-    return found
+    return {name: card for name, card in found.items() if card.whole == whole}
 
 
 def find(name, config, folder=FOLDER):
@@ -126,8 +157,34 @@ def find(name, config, folder=FOLDER):
         raise InputError(
             f"the weights of {name} are for {expected}; received {asdict(config)}"
         )
-    path = _path(folder, name, known[name].digest)
-    if not path.is_file() or _digest(path.read_bytes()) != known[name].digest:
+    return _checked(known[name], folder)
+
+
+def whole(name, folder=FOLDER):
+    """Find a classifier that ships whole.
+
+    Args:
+        name: such as resnet18-templates-field-detector.
+        folder: where it lies.
+
+    Returns:
+        (path of the `.keras` file, its `Card`).
+
+    Raises:
+        InputError: there is none of this name, or the file is not as it was written.
+    """
+    known = cards(folder, whole=True)
+    if name not in known:
+        raise InputError(
+            f"whole classifiers that ship are {', '.join(known) or 'none'}; received "
+            f"{name}"
+        )
+    return _checked(known[name], folder), known[name]
+
+
+def _checked(card, folder):
+    path = _path(folder, card, card.digest)
+    if not path.is_file() or _digest(path.read_bytes()) != card.digest:
         raise InputError(f"{path} is not as it was written: install gwres again")
     return path
 

@@ -63,35 +63,44 @@ class Stack:
 SINGLE = Stack("average", (1.0,), 0.0, 0.0)
 
 
-def joined(classifiers):
+def joined(classifiers, whitened=False):
     """Make one function of several classifiers that computes nothing twice.
 
     Classifiers share whitening, templates and evidence where their weights are equal.
 
     Args:
         classifiers: keras.Models as `classifier.classifier` makes them.
+        whitened: whether the function takes windows that are whitened already.
 
     Returns:
         Function of strain (batch, 3, 4096), and of each window's ASD where it is
-        known, to logits (batch, members); see `classifier.informed`.
+        known, to logits (batch, members); see `classifier.informed`. Or of whitened
+        windows (batch, 2048, 3).
     """
     parts, chains = [], []
     for model in classifiers:
         before, front, trunk = None, *split(model.layers[-1])
-        for part in filter(None, (model.get_layer("whiten"), front)):
+        whitening = None if whitened else model.get_layer("whiten")
+        for part in filter(None, (whitening, front)):
             before = _place(parts, part, before)
         chains.append((before, trunk))
 
-    def logits(strain, asd=None):
+    def logits(windows, **known):
         outputs = []
         for part, before in parts:
-            # Only whitening has nothing before it.
-            made = part(strain, asd=asd) if before is None else part(outputs[before])
+            # Only whitening knows what to do with an ASD, and nothing is before it.
+            made = part(windows, **known) if before is None else part(outputs[before])
             outputs.append(made)
-        members = [trunk(outputs[last], training=False) for last, trunk in chains]
+        members = [
+            trunk(windows if last is None else outputs[last], training=False)
+            for last, trunk in chains
+        ]
         return ops.concatenate(members, axis=1)
 
-    return logits
+    def of_strain(strain, asd=None):
+        return logits(strain, asd=asd)
+
+    return logits if whitened else of_strain
 
 
 def split(network):

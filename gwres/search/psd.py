@@ -165,7 +165,7 @@ def excursions(recording, level=GATE, around_s=AROUND_S, every_s=EVERY_S):
     """
     found = {detector: [] for detector in recording.detectors}
     for spectrum in along(recording, around_s, every_s):
-        white = _whitened(recording, spectrum)
+        white = whitened(recording, spectrum)
         # The zeros of an excursion may reach into the neighbouring parts.
         around = round(ZERO_S * WHITENED_RATE)
         white = np.pad(white, [(around, around), (0, 0)])
@@ -186,11 +186,23 @@ def excursions(recording, level=GATE, around_s=AROUND_S, every_s=EVERY_S):
     )
 
 
-def _whitened(recording, spectrum):
-    """The part of a spectrum, whitened, (time, 3) at 1024 Hz; zeros where cut."""
+def whitened(recording, spectrum, gates=None):
+    """The part of a recording that a spectrum is of, whitened with it.
+
+    Args:
+        recording: `strain.Recording`.
+        spectrum: one of `along`.
+        gates: table of `excursions`, which are silenced first.
+
+    Returns:
+        float64 (n, 3) at 1024 Hz, of unit variance in noise; zeros where strain is
+        cut. Strain fades within `FADE_S` of a cut, and where the recording ends.
+    """
     start = max(spectrum.start - MARGIN_S, recording.start)
     stop = min(spectrum.stop + MARGIN_S, recording.stop)
     strain, good = recording.read(start, stop)
+    if gates is not None:
+        strain = silenced(strain, start, gates)
     strain = strain * _faded(good) / SCALE
     # An even number of samples, all of them whole at the lower rate.
     samples = strain.shape[1] + -strain.shape[1] % SAMPLE_RATE

@@ -10,7 +10,14 @@ import tensorflow as tf
 import gwres.models.classifier  # noqa: F401  registers the layers with Keras
 from gwres.errors import InputError
 from gwres.models.stack import SINGLE, Stack, joined
-from gwres.strain import ASD_SHAPE, DETECTORS, SHAPE, check_all, check_asds
+from gwres.strain import (
+    ASD_SHAPE,
+    DETECTORS,
+    SHAPE,
+    WHITENED_SAMPLES,
+    check_all,
+    check_asds,
+)
 
 BATCH = 64  # windows at a time, however many come, so that memory stays as it is
 
@@ -22,6 +29,10 @@ class Scorer:
         files: dict of name to path: `classifier`, or `member_0`, `member_1`, … and
             `stack`; see `log.served`. They are read with Keras's safe mode on, and may
             be gone afterwards.
+
+    Attributes:
+        asd: that the first network was fitted with, (3, 2049), as `whiten.fit_asd`
+            gives it.
     """
 
     def __init__(self, files):
@@ -29,21 +40,43 @@ class Scorer:
         stack = files.pop("stack", None)
         self.stack = Stack.read(stack) if stack else SINGLE
         names = sorted(files, key=lambda name: (len(name), name))
-        members = [keras.models.load_model(files[name]) for name in names]
+        classifiers = [keras.models.load_model(files[name]) for name in names]
+        # What the first network was fitted to, for whoever has no other.
+        self.asd = classifiers[0].get_layer("whiten").asd.numpy()
         # One graph for batches of any size, traced now and not at the first request.
         shape = tf.TensorSpec((None, *SHAPE), tf.float32)
-        members = joined(members)
+        members = joined(classifiers)
         self.members = tf.function(members, input_signature=[shape])
         self.members(np.zeros((1, *SHAPE), np.float32))
         # Traced when the first caller knows an ASD, for few do.
         asds = tf.TensorSpec((None, *ASD_SHAPE), tf.float32)
         self.informed = tf.function(members, input_signature=[shape, asds])
+        whitened = tf.TensorSpec((None, WHITENED_SAMPLES, len(DETECTORS)), tf.float32)
+        self.inner = tf.function(
+            joined(classifiers, whitened=True), input_signature=[whitened]
+        )
         # Callers take turns: each uses all cores, and memory does not grow with them.
         self.turn = threading.Lock()
 
     def __call__(self, windows, asds=None):
         """Score windows: `rows` as a DataFrame."""
         return pd.DataFrame(self.rows(np.asarray(windows), asds))
+
+    def whitened(self, windows):
+        """Logits of windows that are whitened already, as `whiten.whiten` gives them.
+
+        Args:
+            windows: float32 (n, 2048, 3), n of any size; zeros of a missing detector.
+
+        Returns:
+            float64 (n,).
+        """
+        with self.turn:
+            each = [
+                self.inner(windows[start : start + BATCH]).numpy()
+                for start in range(0, len(windows), BATCH)
+            ]
+        return self.stack(np.concatenate(each))
 
     def rows(self, windows, asds=None):
         """Score windows, as a list of dicts, which a server need only write.

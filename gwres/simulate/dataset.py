@@ -125,7 +125,7 @@ def signal(population, rng, present=ALL, asds=None):
     return strain, truth
 
 
-def record(truth, both, asds=None):
+def record(truth, both, asds=None, before_s=0):
     """Strain and SNRs of a binary in the three detectors.
 
     Args:
@@ -133,17 +133,20 @@ def record(truth, both, asds=None):
         both: plus and cross up to half of `SAMPLE_RATE`, from
             `waveforms.polarisations`.
         asds: as for `signal`.
+        before_s: whole seconds before the window's start that are given too, 0 to 4.
 
     Returns:
-        (float64 strain of shape (3, 4096), optimal SNRs (3,)).
+        (float64 strain of shape (3, 4096), or longer by `before_s` at its start;
+        optimal SNRs (3,)).
     """
     sky = np.array([truth["ra"]]), np.array([truth["dec"]])
     response = patterns(*sky, np.array([truth["psi"]]))[0] @ both
     response *= waveforms.REFERENCE_MPC / truth["luminosity_distance"]
-    arrival = truth["merger_time"] + delays(*sky)[0]
+    arrival = truth["merger_time"] + delays(*sky)[0] + before_s
     frequencies = np.arange(both.shape[1]) * waveforms.STEP_HZ
     shifted = response * np.exp(-2j * np.pi * frequencies * arrival[:, None])
-    strain = np.fft.irfft(shifted)[:, :SAMPLES] * SAMPLE_RATE
+    length = SAMPLES + before_s * SAMPLE_RATE
+    strain = np.fft.irfft(shifted)[:, :length] * SAMPLE_RATE
     return strain, np.sqrt(inner(response, response, frequencies, asds))
 
 

@@ -15,7 +15,7 @@ from mlflow.models import Model
 from gwres.errors import InputError
 from gwres.judging.predictions import area_of
 from gwres.pages import notes
-from gwres.tracking import log, store, tags
+from gwres.tracking import log, runs, store, tags
 
 logger = logging.getLogger(__name__)
 ENSEMBLE = "gwres-ensemble"
@@ -232,6 +232,31 @@ def files(uri):
 def identity(uri):
     """The id of a logged model, which no other has under any name."""
     return mlflow.models.get_model_info(uri).model_uuid
+
+
+def data(uri):
+    """The `Data` that a model was trained on; of an ensemble, its first member's.
+
+    Args:
+        uri: as `pin` gives it.
+
+    Raises:
+        InputError: the run that made it is gone, or does not tell.
+    """
+    try:
+        run = runs.read(mlflow.models.get_model_info(uri).run_id)
+        if "data.population" not in run.params:
+            ensemble = version_of(ENSEMBLE, tags.RUN, run.id)
+            first = ensemble.tags[tags.MEMBERS].split(", ")[0]
+            name, _, number = first.rpartition("/")
+            member = mlflow.MlflowClient().get_model_version(name, number)
+            run = runs.read(member.tags[tags.RUN])
+        return runs.Member(run, float("nan")).data
+    except (mlflow.MlflowException, AttributeError, KeyError) as error:
+        raise InputError(
+            f"expected a model whose run tells what it was trained on; {uri} does not "
+            f"({error})"
+        ) from error
 
 
 def current(alias=CHAMPION):

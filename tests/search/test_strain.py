@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import tracemalloc
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -646,11 +645,3 @@ def test_real_files(tmp_path):
     with pytest.raises(InputError, match=r"short.hdf5.*cut short"):
         open_strain(short)
 
-
-def test_reading_strain_changes_no_figure():
-    code = (
-        "import matplotlib; before = dict(matplotlib.rcParams); "
-        "import gwres.search.strain, gwpy.plot; "
-        "assert dict(matplotlib.rcParams) == before"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
