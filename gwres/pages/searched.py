@@ -225,7 +225,7 @@ def _check(table, what):
 
 def _known(row, end=""):
     """Whether a candidate's false-alarm rate is known."""
-    return bool(np.isfinite(row[f"far_per_year{end}"]) and row[f"ifar_years{end}"] > 0)
+    return row[f"ifar_years{end}"] > 0
 
 
 def _used(candidates):

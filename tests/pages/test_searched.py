@@ -310,6 +310,15 @@ def test_rates_of_two_detectors_may_be_unknown_too(tmp_path):
     assert headlined(page).endswith("no known false-alarm rate: no background.")
 
 
+def test_a_rate_may_be_known_with_the_candidates_own_triggers_alone(tmp_path):
+    exclusive = {name: alone()[name][0] for name in alone() if "_exclusive" in name}
+    page = written(tmp_path, found(3).assign(**exclusive))
+    _, rows = grids(page)[0]
+    assert [row[5] for row in rows] == ["> 3.2 days", "38.9 hours", "8.6 hours"]
+    assert [row[7] for row in rows] == ["not known"] * 3
+    assert (tmp_path / "plots" / "ifar.png").exists()
+
+
 def test_nothing_searched_has_no_course(tmp_path):
     silent = COURSE.assign(statistic=np.nan)
     arguments = found(0), silent, 2.0, 0.0, *NOTHING, view
