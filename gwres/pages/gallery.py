@@ -145,50 +145,92 @@ def cases(rows, view):
     figure = Figure(figsize=(WIDTH, 2.8 * len(rows)), dpi=DPI, layout="constrained")
     parts = figure.subfigures(len(rows), squeeze=False)[:, 0]
     for part, row in zip(parts, rows.to_dict("records")):
-        _case(part, row, view(row["id"]))
+        _case(part, view(row["id"]), _words(row), row.get("merger_time", np.nan))
     return figure
 
 
-def _case(part, row, whitened):
-    """One window's panels."""
+def candidates(rows, view):
+    """Candidates of a search as a network sees them, one below the other.
+
+    Args:
+        rows: DataFrame of candidates: time, GPS s; statistic; detectors, those used,
+            such as "H1 L1"; and the SNR in each of these, such as snr_H1, where it is
+            known.
+        view: function of a row, as a dict, to whitened strain (2048, 3) with the merger
+            in the middle.
+
+    Returns:
+        Figure: for each candidate whitened strain, and a spectrogram of every detector
+        that was used; a dotted line at the merger.
+
+    Raises:
+        InputError: no rows, a candidate of no known detector, strain of another shape,
+            or what `view` refuses.
+    """
+    if not len(rows):
+        raise InputError("a gallery needs at least one candidate; received none")
+    figure = Figure(figsize=(WIDTH, 2.8 * len(rows)), dpi=DPI, layout="constrained")
+    parts = figure.subfigures(len(rows), squeeze=False)[:, 0]
+    for part, row in zip(parts, rows.to_dict("records")):
+        used = [name for name in DETECTORS if name in row["detectors"].split()]
+        if not used:
+            raise InputError(
+                f"a candidate needs one of {', '.join(DETECTORS)}; received "
+                f"{row['detectors']!r}"
+            )
+        snrs = {name: row.get(f"snr_{name}", np.nan) for name in used}
+        known = [f"{snr:.1f} in {x}" for x, snr in snrs.items() if not np.isnan(snr)]
+        text = f"GPS {row['time']:.2f}: statistic {row['statistic']:.2f}"
+        text += f", SNR {', '.join(known)}" if known else ""
+        _case(part, view(row), text, DURATION / 2, used)
+    return figure
+
+
+def _case(part, whitened, text, merger, names=DETECTORS):
+    """One window's panels, of the detectors `names`."""
     whitened = np.asarray(whitened)
     if whitened.shape != (WHITENED_SAMPLES, len(DETECTORS)):
         raise InputError(
             f"expected whitened {(WHITENED_SAMPLES, len(DETECTORS))}, received "
             f"{whitened.shape}"
         )
-    first, *others = part.subplots(1, 4, width_ratios=(1.7, 1, 1, 1), sharex=True)
+    ratios = (1.7, *[1] * len(names))
+    first, *others = part.subplots(1, len(ratios), width_ratios=ratios, sharex=True)
     for other in others[1:]:
         other.sharey(others[0])
     seconds = np.arange(WHITENED_SAMPLES) / WHITENED_RATE
-    places = -APART * np.arange(len(DETECTORS))
-    for i, colour in enumerate(COLOURS):
-        shifted = whitened[:, i] + places[i]
-        first.plot(seconds, shifted, color=colour, linewidth=0.5)
-    first.set_yticks(places, DETECTORS)
+    shown = [DETECTORS.index(name) for name in names]
+    places = -APART * np.arange(len(names))
+    for place, i in zip(places, shown):
+        shifted = whitened[:, i] + place
+        first.plot(seconds, shifted, color=COLOURS[i], linewidth=0.5)
+    first.set_yticks(places, names)
     first.set_ylabel(f"Whitened strain\n({APART} \N{GREEK SMALL LETTER SIGMA} apart)")
     first.set_xticks([0, 0.5, 1, 1.5], ["0", "0.5", "1", "1.5"])
     amplitude = np.asarray(spectrogram(whitened[None].astype(np.float32)))[0]
-    for i, (axis, detector) in enumerate(zip(others, DETECTORS)):
+    for i, axis, detector in zip(shown, others, names):
         image = _scan(axis, amplitude[:, :, i], Normalize(-1, LOUDEST))
         axis.set_title(detector)
-        axis.tick_params(labelleft=i == 0)
+        axis.tick_params(labelleft=axis is others[0])
     others[0].set_ylabel("Frequency (Hz)")
     bar = part.colorbar(image, ax=others, pad=0.02)
     bar.set_label("Amplitude\n(\N{GREEK SMALL LETTER SIGMA} above noise)")
-    merger = row.get("merger_time", np.nan)
     for axis in (first, *others):
         axis.set_xlabel("Time (s)")
         if not np.isnan(merger):
             look = {"color": "black" if axis is first else "white", "linestyle": ":"}
             axis.axvline(merger, **look)
+    # A dollar in an id would start mathematics.
+    part.suptitle(text, fontsize=10, parse_math=False)
+
+
+def _words(row):
+    """What is known of a window, in lines short enough to stand above its panels."""
     known = _known(row)
     half = -(-len(known) // 2)
     words = [f"{row['id']}: {', '.join(known[:half])}", ", ".join(known[half:])]
     lines = [",\n".join(filter(None, words)), glitches(row)]
-    # A dollar in an id would start mathematics.
-    text = "\n".join(filter(None, lines))
-    part.suptitle(text, fontsize=10, parse_math=False)
+    return "\n".join(filter(None, lines))
 
 
 def _scan(axis, amplitude, norm):

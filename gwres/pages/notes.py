@@ -2,6 +2,7 @@
 
 from gwres.judging import predictions
 from gwres.judging.metrics import Difference, Interval
+from gwres.pages import searched as page
 from gwres.pages.markdown import (
     CHART,
     QUERY,
@@ -16,6 +17,7 @@ from gwres.pages.report import difference, edges, verdict
 from gwres.tracking.tags import CORE_SECONDS, PARAMETERS, SPEED
 
 PLOTS = ("roc", "sensitivity")
+LOUDEST = 5  # candidates of a search
 ROWS = 30  # of a table, the most that a tag of MLflow's holds beside the rest
 TAKES = (
     "Takes strain of shape (n, 3, 4096): H1, L1 and V1, 2 s at 2048 Hz, a row of zeros "
@@ -189,6 +191,55 @@ def predicted(uri, data, counts, place, files):
             f"**{windows - bad:,}** windows of `{data}/test` have the probability that "
             f"{model_link(uri)} gives them; **{bad:,}** could not be read.",
             f"**Files** {links}.",
+        ]
+    )
+
+
+def searched(title, candidates, searched_s, place, command, injected=None):
+    """The note of a search.
+
+    Args:
+        title: what was searched.
+        candidates: as for `pages.searched.write`.
+        searched_s: how much was searched, s.
+        place: (experiment id, run id).
+        command: words that search the same again.
+        injected: as for `pages.searched.write`.
+
+    Returns:
+        Markdown.
+    """
+    loudest = candidates.head(LOUDEST).to_dict("records")
+    rows = [
+        (
+            f"{row['time']:.2f}",
+            page.utc(row["time"]),
+            f"{row['statistic']:.4g}",
+            row["detectors"],
+            *page.rates(row),
+        )
+        for row in loudest
+    ]
+    left = len(candidates) - len(rows)
+    drawn = {
+        "statistic": searched_s > 0,
+        "ifar": len(page.rated(candidates)),
+        "candidates": len(candidates),
+    }
+    return joined(
+        [
+            f"### {title}",
+            page.headline(candidates, searched_s),
+            grid(
+                ["GPS time", "UTC", "Statistic", "Detectors"]
+                + ["False alarms per year", "One in", "p"],
+                rows,
+            ),
+            f"{left:,} more candidates." if left else "",
+            grid(page.REACHED, page.reached_rows(injected[1])) if injected else "",
+            _report(place, "candidates, figures, what was cut and gated"),
+            f"**The same search again**\n\n```\n{command}\n```",
+            pictures(place[1], [f"plots/{name}.png" for name in drawn if drawn[name]]),
         ]
     )
 

@@ -50,6 +50,8 @@ RATES = (1e-3, 1e-2, 1e-1)  # false-positive rates that get an interval
 # Columns of a study's table that are not settings, and how its score is called.
 TRIAL = ("number", "state", "value")
 SCORE = "Validation ROC-AUC"
+# Edges of the bins of network SNR that injections are found by.
+SNRS = (0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, np.inf)
 POINTS = 800  # across a statistic over time: as many as a figure has pixels
 UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60), ("s", 1))
 
@@ -557,7 +559,59 @@ def ifar(table, searched_years):
     return figure
 
 
-def statistic(table, candidates, threshold):
+def injections(rows, rates):
+    """Share of the injected signals that are found, by network SNR.
+
+    Args:
+        rows: DataFrame of injected signals, of columns network_snr and far_per_month,
+            the false-alarm rate they are found at, infinite where they are not.
+        rates: false alarms per month at or below which a signal counts as found, at
+            least one.
+
+    Returns:
+        Figure; points stand at the mean SNR of their bin, with 95% intervals (Wilson).
+
+    Raises:
+        InputError: no rates, a rate of an injection that is NaN, or no bin with enough
+            injections.
+    """
+    if not len(rates):
+        raise InputError("injections need a false-alarm rate; received none")
+    reached = rows["far_per_month"].to_numpy(dtype=float)
+    if np.isnan(reached).any():
+        raise InputError(
+            f"far_per_month must be a number or infinite; received "
+            f"{int(np.isnan(reached).sum()):,} of {len(rows):,} that are NaN"
+        )
+    figure, ((axis,),) = canvas(4.2)
+    for i, (rate, look) in enumerate(zip(rates, itertools.cycle(LOOKS))):
+        bins = metrics.by_snr(
+            np.ones(len(rows)),
+            np.where(reached <= rate, 1.0, -1.0),
+            rows["network_snr"],
+            measure=lambda _, found: metrics.wilson((found > 0).sum(), len(found)),
+            edges=SNRS,
+        )
+        if not bins:
+            raise InputError(
+                f"expected {metrics.LEAST} injections or more in some bin of network "
+                f"SNR; received {len(rows):,}"
+            )
+        # A little apart, so that no interval hides another.
+        places = [one.mean * 1.01**i for one in bins]
+        label = f"{rate:,g} per month"
+        _errorbar(axis, places, [one.measure for one in bins], look, label=label)
+    axis.set(
+        ylim=(-0.02, 1.02),
+        xlabel="Network SNR (optimal)",
+        ylabel="Share of injections found",
+        title="Injections found, by false-alarm rate",
+    )
+    axis.legend(loc="lower right")
+    return figure
+
+
+def statistic(table, candidates, threshold, name="log Bayes factor"):
     """The statistic of a search over time, with its candidates.
 
     Args:
@@ -565,6 +619,7 @@ def statistic(table, candidates, threshold):
             is none), of all windows or of their averages.
         candidates: DataFrame of columns time and statistic, any number of rows.
         threshold: of the candidates.
+        name: what the statistic is.
 
     Returns:
         Figure: of every pixel's time the lowest and the highest value.
@@ -594,7 +649,7 @@ def statistic(table, candidates, threshold):
     )
     axis.set(
         xlabel=f"Time after GPS {begin:.0f} ({unit})",
-        ylabel="Statistic (log Bayes factor)",
+        ylabel=f"Statistic ({name})",
         title="Statistic over time, and candidates",
     )
     figure.legend(loc="outside lower center", ncols=3)

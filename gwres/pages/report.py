@@ -61,38 +61,27 @@ def write(
     scores = {name: rows["logit"].to_numpy() for name, rows in classical.items()}
     table = table.assign(**{name.replace(" ", "_"): x for name, x in scores.items()})
     cases = worst(table)
-    figures = {
-        name: (caption, png(figure))
-        for name, caption, figure in [
-            *_figures(table, history, classical, example),
-            *_gallery(cases, view),
-        ]
-    }
+    drawn = [*_figures(table, history, classical, example), *_gallery(cases, view)]
     two_classes = table["label"].nunique() == 2
     filtered = classical.get(plots.MATCHED_FILTER)
     compared = filtered is not None and two_classes
     less = predictions.compare(table, filtered) if compared else None
-    text = _template("report.html.jinja").render(
-        **_about(title, table, lists),
-        beside=list(classical),
-        headline=_headline(table, classical),
-        difference=less,
-        verdict=less and verdict(less),
-        added=added,
-        snrs=_snrs(table, classical),
-        glitches=_glitches(table, classical),
-        notes=predictions.summary(table, str(table["split"].iloc[0]))[1],
-        figures={
-            name: (caption, base64.b64encode(drawn).decode())
-            for name, (caption, drawn) in figures.items()
-        },
-        worst={
+    said = {
+        "beside": list(classical),
+        "headline": _headline(table, classical),
+        "difference": less,
+        "verdict": less and verdict(less),
+        "added": added,
+        "snrs": _snrs(table, classical),
+        "glitches": _glitches(table, classical),
+        "notes": predictions.summary(table, str(table["split"].iloc[0]))[1],
+        "worst": {
             heading: (name, _columns(rows.head(SHOWN)))
             for name, (heading, rows) in cases.items()
         },
-    )
-    drawn = {name: image for name, (_, image) in figures.items()}
-    return _keep(Path(folder), text, drawn)
+    }
+    said |= _about(title, table, lists)
+    return page(folder, "report.html.jinja", said, drawn)
 
 
 def compare(folder, title, tables, lists=None):
@@ -115,26 +104,54 @@ def compare(folder, title, tables, lists=None):
     tables = {name: predictions.align(first, table) for name, table in tables.items()}
     measured = [predictions.ordered(table)[0] for table in tables.values()]
     bins = zip(*map(predictions.by_snr, tables.values()))
-    roc = png(plots.rocs(tables))
-    text = _template("comparison.html.jinja").render(
-        **_about(title, first, lists),
-        names=list(tables),
-        measures=[
+    said = {
+        "names": list(tables),
+        "measures": [
             (heading, [results[name] for results in measured])
             for name, heading, _, _ in predictions.ORDER
             if name in measured[0]
         ],
-        pairs=[
+        "pairs": [
             (pair.first, pair.second, difference(pair))
             for pair in predictions.differences(tables).itertuples()
         ],
-        snrs=[
+        "snrs": [
             (edges(same[0]), same[0].count, [one.measure for one in same])
             for same in bins
         ],
-        figure=base64.b64encode(roc).decode(),
-    )
-    return _keep(Path(folder), text, {"roc": roc})
+    }
+    said |= _about(title, first, lists)
+    drawn = [("roc", "ROC curves with 95% intervals.", plots.rocs(tables))]
+    return page(folder, "comparison.html.jinja", said, drawn)
+
+
+def page(folder, name, said, drawn):
+    """Write `plots/*.png` and a `report.html` that needs nothing but itself.
+
+    All is made before any is written, so that a failure leaves the last report whole.
+
+    Args:
+        folder: where to; created.
+        name: of a template of this room, which shows numbers as `show` does.
+        said: dict of what the template says: title, lists and what is its own.
+        drawn: list of (name, caption, Figure).
+
+    Returns:
+        Path of `report.html`.
+    """
+    folder = Path(folder)
+    images = {name: png(figure) for name, _, figure in drawn}
+    figures = {
+        name: (caption, base64.b64encode(images[name]).decode())
+        for name, caption, _ in drawn
+    }
+    text = _template(name).render(**said, figures=figures)
+    for name, image in images.items():
+        with cache.replacing(folder / "plots" / f"{name}.png") as scratch:
+            scratch.write_bytes(image)
+    with cache.replacing(folder / "report.html") as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return folder / "report.html"
 
 
 def difference(pair):
@@ -223,7 +240,7 @@ def worst(table):
 
 
 def _about(title, table, lists):
-    """What every page begins and ends with."""
+    """What a page of windows begins and ends with."""
     return {
         "title": title,
         "split": table["split"].iloc[0],
@@ -231,19 +248,6 @@ def _about(title, table, lists):
         "rows": len(table),
         "lists": lists or {},
     }
-
-
-def _keep(folder, text, figures):
-    """Write a page and its figures.
-
-    All is made before any is written, so that a failure leaves the last report whole.
-    """
-    for name, image in figures.items():
-        with cache.replacing(folder / "plots" / f"{name}.png") as scratch:
-            scratch.write_bytes(image)
-    with cache.replacing(folder / "report.html") as scratch:
-        scratch.write_text(text, encoding="utf-8")
-    return folder / "report.html"
 
 
 def _template(name):

@@ -25,6 +25,18 @@ CASES = pd.DataFrame(
 )
 
 
+FOUND = pd.DataFrame(
+    {
+        "time": [1126259462.41, 1187008882.4],
+        "statistic": [31.416, 7.0],
+        "detectors": ["H1 L1", "V1"],
+        "snr_H1": [19.61, np.nan],
+        "snr_L1": [np.nan, np.nan],
+        "snr_V1": [np.nan, 9.88],
+    }
+)
+
+
 def window(seed=2):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(3, 4096)) * 1e-21, rng.normal(size=(2048, 3))
@@ -167,6 +179,48 @@ def test_cases_refuse_what_they_cannot_show():
         gallery.cases(CASES.head(0), lambda name: window()[1])
     with pytest.raises(InputError, match=r"expected whitened \(2048, 3\)"):
         gallery.cases(CASES, lambda name: window()[1].T)
+
+
+def test_candidates_show_the_detectors_that_were_used():
+    """Each in its own colour; what is in L1 is drawn as L1's."""
+    whitened = window()[1]
+    asked = []
+
+    def view(row):
+        asked.append(row["time"])
+        return whitened
+
+    figure = gallery.candidates(FOUND, view)
+    assert asked == list(FOUND["time"])
+    parts = [part.axes for part in figure.subfigs]
+    used = [["H1", "L1"], ["V1"]]
+    for (strain, *spectra, _), names in zip(parts, used):
+        assert [axis.get_title() for axis in spectra] == names
+        assert [text.get_text() for text in strain.get_yticklabels()] == names
+        lines = strain.lines[: len(names)]
+        for place, (line, name) in enumerate(zip(lines, names)):
+            i = DETECTORS.index(name)
+            np.testing.assert_allclose(line.get_ydata() + 8 * place, whitened[:, i])
+            assert line.get_color() == gallery.COLOURS[i]
+        for axis in (strain, *spectra):
+            dotted = axis.lines[-1]
+            assert list(dotted.get_xdata()) == [1, 1] and dotted.get_linestyle() == ":"
+    (mesh,) = parts[1][1].collections
+    (other,) = gallery.cases(CASES[:1], lambda name: whitened).axes[3].collections
+    np.testing.assert_array_equal(mesh.get_array(), other.get_array())
+    assert [part.get_suptitle() for part in figure.subfigs] == [
+        "GPS 1126259462.41: statistic 31.42, SNR 19.6 in H1",
+        "GPS 1187008882.40: statistic 7.00, SNR 9.9 in V1",
+    ]
+
+
+def test_candidates_refuse_what_they_cannot_show():
+    with pytest.raises(InputError, match="at least one candidate; received none"):
+        gallery.candidates(FOUND[:0], lambda row: window()[1])
+    with pytest.raises(InputError, match=r"one of H1, L1, V1; received 'G1 K1'"):
+        gallery.candidates(FOUND.assign(detectors="G1 K1"), lambda row: window()[1])
+    with pytest.raises(InputError, match=r"expected whitened \(2048, 3\)"):
+        gallery.candidates(FOUND, lambda row: window()[1].T)
 
 
 def test_viewer_finds_windows_by_id(windows, fitted):

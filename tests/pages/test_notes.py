@@ -10,9 +10,11 @@ import pandas as pd
 
 from gwres.judging import metrics, predictions
 from gwres.judging.metrics import Difference, Interval
-from gwres.pages import notes
+from gwres.pages import notes, searched
 from gwres.pages.markdown import GAP
 from tests.judging.test_predictions import made_up
+
+from .test_searched import INJECTED, SEARCHED_S, alone, found, reached
 
 PLACE = ("7", "abc")
 COST = {
@@ -151,6 +153,33 @@ def test_a_submission_counts_its_windows_and_names_its_model():
     assert "#/models/gwres-ensemble/versions/2" in links(text)
     paths = {f"#/experiments/7/runs/abc/artifacts/{name}" for name in files}
     assert paths <= links(text)
+
+
+def test_a_search_begins_with_its_headline():
+    table, both = found(), (INJECTED, reached())
+    text = notes.searched("O1", table, SEARCHED_S, PLACE, "mlflow run .", both)
+    headline = searched.headline(table, SEARCHED_S)
+    assert text.startswith(f"### O1\n\n{headline}\n\n|")
+    shown = rows(text)
+    assert shown[1] == [
+        *("1126259462.41", "2015-09-14 09:50:45.41", "31.42", "H1 L1"),
+        *("< 112.7", "> 3.2 days", "< 0.025"),
+    ]
+    assert [row[0] for row in shown[1:6]] == [f"{x:.2f}" for x in table["time"][:5]]
+    assert "7 more candidates" in text
+    assert shown[7:] == [list(row) for row in searched.reached_rows(reached())]
+    assert "#/experiments/7/runs/abc/artifacts/report.html" in links(text)
+    assert commands(text) == ["mlflow run ."]
+    names = ["statistic", "ifar", "candidates"]
+    assert figures(text) == [f"plots%2F{name}.png" for name in names]
+
+
+def test_a_search_shows_the_figures_that_there_are():
+    text = notes.searched("O1", alone(), SEARCHED_S, PLACE, "again")
+    assert rows(text)[1][4:] == ["not known"] * 3 and "more candidates" not in text
+    assert figures(text) == ["plots%2Fstatistic.png", "plots%2Fcandidates.png"]
+    text = notes.searched("O1", found(0), SEARCHED_S, PLACE, "again")
+    assert not rows(text) and figures(text) == ["plots%2Fstatistic.png"]
 
 
 def test_a_data_set_says_what_trains_on_it():

@@ -15,7 +15,7 @@ from gwres.errors import InputError
 from gwres.judging import metrics
 from gwres.pages import gallery, plots
 
-from .test_gallery import CASES, window
+from .test_gallery import CASES, FOUND, window
 
 
 def predictions(rows=600, seed=0):
@@ -91,6 +91,11 @@ OVER_TIME["statistic"] += np.random.default_rng(3).normal(size=36000)
 OVER_TIME.loc[12345, "statistic"] = 20.0
 OVER_TIME.loc[20000:26000, "statistic"] = np.nan
 LOUD = OVER_TIME.loc[[12345]]
+# Found from SNR 9 on, at 1 per month, and from 7 on at 100.
+INJECTED = pd.DataFrame({"network_snr": np.linspace(4.05, 13.95, 100)})
+INJECTED["far_per_month"] = np.select(
+    [INJECTED["network_snr"] > 9, INJECTED["network_snr"] > 7], [1.0, 50.0], np.inf
+)
 
 
 FIGURES = {
@@ -113,6 +118,8 @@ FIGURES = {
     "cases": lambda: gallery.cases(CASES, lambda name: window()[1]),
     "ifar": lambda: plots.ifar(RARE, SEARCHED),
     "statistic": lambda: plots.statistic(OVER_TIME, LOUD, 0.0),
+    "injections": lambda: plots.injections(INJECTED, [1.0, 100.0]),
+    "candidates": lambda: gallery.candidates(FOUND, lambda row: window()[1]),
     "kinds": lambda: gallery.kinds({"blip": [("H1", 9.0, window()[1][:, 0])] * 2}),
 }
 
@@ -160,7 +167,7 @@ def test_every_kind_of_figure_is_tried():
         and re.search(r"Returns:\s+Figure", function.__doc__ or "")
     }
     tried = inspect.getsource(sys.modules[__name__])
-    assert len(made) == 15
+    assert len(made) == 17
     assert not [name for name in made if f": {name}(" not in tried]
 
 
@@ -302,7 +309,7 @@ def shown(axis, text):
 
 
 @pytest.mark.parametrize(
-    "name", ["roc of three", "sensitivity", "history", "statistic"]
+    "name", ["roc of three", "sensitivity", "history", "statistic", "injections"]
 )
 def test_curves_differ_in_line_as_well_as_colour(name):
     for axis in FIGURES[name]().axes:
@@ -476,6 +483,40 @@ def test_candidates_without_a_rate_are_refused():
         plots.ifar(RARE[:0], SEARCHED)
     with pytest.raises(InputError, match="received 5 without"):
         plots.ifar(RARE * 0, SEARCHED)
+
+
+def test_injections_are_found_by_rate_and_snr():
+    """Each bin's share of its own signals, with Wilson's interval."""
+    (axis,) = plots.injections(INJECTED, [1.0, 100.0]).axes
+    snr = INJECTED["network_snr"]
+    edges = [4, 6, 8, 10, 12, 15]
+    for name, least, apart in (("1 per month", 9, 1), ("100 per month", 7, 1.01)):
+        points = line(axis, name)
+        bins = [snr[(snr >= low) & (snr < high)] for low, high in zip(edges, edges[1:])]
+        shares = [metrics.wilson((one > least).sum(), len(one)) for one in bins]
+        means = [one.mean() * apart for one in bins]
+        np.testing.assert_allclose(points.get_xdata().astype(float), means)
+        np.testing.assert_allclose(points.get_ydata(), [one.value for one in shares])
+        [held] = [one for one in axis.containers if one.get_label() == name]
+        [bars] = held[2]
+        ends = [segment[:, 1] for segment in bars.get_segments()]
+        np.testing.assert_allclose(ends, [(one.low, one.high) for one in shares])
+    assert {0.0, 0.5, 1.0} == {one.value for one in shares}
+
+
+def test_injections_that_tell_nothing_are_refused():
+    with pytest.raises(InputError, match="false-alarm rate; received none"):
+        plots.injections(INJECTED, [])
+    with pytest.raises(InputError, match="10 injections or more .* received 9"):
+        plots.injections(INJECTED[:9], [1.0])
+    with pytest.raises(InputError, match="received 1 of 100 that are NaN"):
+        unknown = INJECTED["far_per_month"].where(INJECTED.index > 0)
+        plots.injections(INJECTED.assign(far_per_month=unknown), [1.0])
+
+
+def test_the_statistic_says_what_it_is():
+    (axis,) = plots.statistic(OVER_TIME, LOUD, 0.0, "log likelihood ratio").axes
+    assert axis.get_ylabel() == "Statistic (log likelihood ratio)"
 
 
 def test_the_statistic_over_time_loses_no_peak_and_bridges_no_gap():
