@@ -191,13 +191,27 @@ def _components(rows, chosen, rank):
     return basis, mix * np.sqrt(2) / np.linalg.norm(mix, axis=1, keepdims=True)
 
 
-def components(x, basis, tick):
+def kernels(basis, tick):
+    """The basis as `components` takes it.
+
+    Args:
+        basis: (length, 2 rank), real parts, then imaginary ones.
+        tick: samples between two times.
+
+    Returns:
+        (blocks, FOLD, times in a block, 2 rank): shifted to each time of a block.
+    """
+    starts, parts = range(0, FOLD, tick), basis.shape[1]
+    shifted = [ops.pad(basis, [(start, FOLD - start), (0, 0)]) for start in starts]
+    return ops.reshape(ops.stack(shifted, 1), (-1, FOLD, len(starts), parts))
+
+
+def components(x, kernel):
     """What one detector holds of each principal component of the templates.
 
     Args:
         x: (batch, blocks, FOLD), whitened samples, from `_reach`.
-        basis: (length, 2 rank), real parts, then imaginary ones.
-        tick: samples between two times.
+        kernel: as `kernels` gives it.
 
     Returns:
         (ticks, batch, 2 rank): real parts, then imaginary ones, each of variance 1/2 in
@@ -205,11 +219,9 @@ def components(x, basis, tick):
         basis: the sum over the basis comes first, because it is far shorter than the
         list of templates.
     """
-    starts, parts = range(0, FOLD, tick), basis.shape[1]
-    kernels = [ops.pad(basis, [(start, FOLD - start), (0, 0)]) for start in starts]
-    kernel = ops.reshape(ops.concatenate(kernels, 1), (-1, FOLD, len(starts) * parts))
-    y = ops.conv(x, kernel, 1, "valid")
-    y = ops.reshape(y, (-1, y.shape[1] * len(starts), parts))
+    *_, times, parts = kernel.shape
+    y = ops.conv(x, ops.reshape(kernel, (-1, FOLD, times * parts)), 1, "valid")
+    y = ops.reshape(y, (-1, y.shape[1] * times, parts))
     return ops.transpose(y, (1, 0, 2))
 
 
@@ -381,7 +393,7 @@ class Templates(Fitted):
             found.append(tuple(parts))
         return tuple(found)
 
-    def snr(self, x, near, curve):
+    def snr(self, x, near, curve, kernel=None):
         """SNRs of one detector, however long its strain is.
 
         Args:
@@ -389,11 +401,14 @@ class Templates(Fitted):
                 are of, and a template's length more.
             near: the detector's part of `nearby`, with `Grid.consistent`.
             curve: one of `CURVES`, by its place.
+            kernel: the curve's `kernels`, where they are made once for many calls.
 
         Returns:
             As `call` gives them, without what scales them at a window's start.
         """
-        y = components(x, self.basis[curve], self.grid.tick)
+        if kernel is None:
+            kernel = kernels(self.basis[curve], self.grid.tick)
+        y = components(x, kernel)
         parts = [ops.matmul(y, self.mix[curve][part]) for part in (0, 1)]
         if not self.grid.consistent:
             return parts

@@ -120,6 +120,23 @@ def split(network):
     return keras.Model(network.input, middle), keras.Model(middle, network.output)
 
 
+def beyond_templates(network):
+    """Split a network into its templates and what follows, for strain of any length.
+
+    Args:
+        network: keras.Model, as `classifier.network` makes it.
+
+    Returns:
+        (the layer `Templates`, keras.Model of its SNRs, as a flat list, to the logit),
+        or None where the network does not begin with SNRs of all mergers in a window.
+    """
+    names = [layer.name for layer in network.layers]
+    if "templates" not in names:
+        return None
+    layer = network.get_layer("templates")
+    return layer, keras.Model(layer.output, network.output)
+
+
 def _place(parts, part, before):
     """Index of (part, index of its input) in `parts`; appended if it is new."""
     weights = part.get_weights()

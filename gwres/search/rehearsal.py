@@ -35,9 +35,7 @@ def write(path, seconds, seed, detectors=DETECTORS[:2], gps=GPS, busy=1.0):
             f"seconds must be a multiple of {GAP_S}, above 0; received {seconds}"
         )
     blocks = [
-        (number, name)
-        for number in range(-(-seconds // BLOCK_S))
-        for name in detectors
+        (number, name) for number in range(-(-seconds // BLOCK_S)) for name in detectors
     ]
     with cache.replacing(path) as scratch, h5py.File(scratch, "w") as file:
 

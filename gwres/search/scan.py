@@ -18,6 +18,7 @@ from gwres.matched.design import filters
 from gwres.progress import progress
 from gwres.search import background, psd, slides, triggers, windows
 from gwres.search.candidates import Clusters
+from gwres.search.snrs import Snrs
 from gwres.serve.scorer import Scorer
 from gwres.simulate.population import Population
 
@@ -217,13 +218,15 @@ def _wanted(agreed, start, step_s, count):
             "number": (first[:, None] + np.arange(count)).ravel(),
         }
     ).drop_duplicates()
-    rows = rows.sort_values(["slide", "number"], ignore_index=True)
+    # In the order of time, so that what the same strain makes is computed once.
+    rows = rows.sort_values(["number", "slide"], ignore_index=True)
     return rows.assign(time=start + rows["number"] * step_s)
 
 
 def _scored(judge, stretch, wanted, offsets, folder):
     """The windows with a network's logits and detectors, part by part."""
     pairs = list(zip(wanted["slide"].tolist(), wanted["time"].tolist()))
+    held = Snrs(judge.scorer, stretch) if judge.scorer.templates else None
 
     def parts():
         for first in range(0, len(pairs), PART):
@@ -231,7 +234,7 @@ def _scored(judge, stretch, wanted, offsets, folder):
             chosen = pairs[first : first + PART]
             if not path.is_file():
                 rows = windows.score(
-                    judge.scorer, stretch, chosen, offsets, judge.merger_s
+                    judge.scorer, stretch, chosen, offsets, judge.merger_s, held
                 )
                 part = pd.DataFrame(list(rows), columns=["statistic", "detectors"])
                 with cache.replacing(path) as scratch:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from keras import ops
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import find_peaks
 
-from gwres.layers.templates import AFTER, CURVE, FOLD, NEAR, Templates, recent
+from gwres.layers.templates import AFTER, CURVE, FOLD, Templates
 from gwres.matched.reweighted import BINS, FREEDOM, chi_squared
+from gwres.search import snrs
 from gwres.search.slides import arrays
 from gwres.search.windows import PART, appended
 from gwres.strain import APART_S, DETECTORS, WHITENED_RATE
@@ -26,8 +26,9 @@ BIN_S = BIN / WHITENED_RATE
 # Bins on either side in which another detector's SNR may be: light's way.
 REACH = {"H1": 0, "L1": 1, "V1": 2}
 LOUDEST = 50.0  # the most that a squared SNR counts, as in `evidence`
-# Log-likelihood ratio from which a time is a trigger. Noise has one in some minutes.
-THRESHOLD = 16.0
+# Log-likelihood ratio from which a time is a trigger. Noise has one in four minutes,
+# and in one it would have 16.
+THRESHOLD = 18.0
 APART = 32  # bins between triggers at the least
 CHUNK = 2**16  # bins at a time
 BLOCK = 1024  # bins that a processor's cache holds
@@ -98,33 +99,15 @@ def measure(stretch, filters, folder):
 def _part(layer, stretch, detector, first, stop, weight):
     """The rows of a detector's map from one sample to another."""
     reach = REACH[detector] * BIN
-    *_, power, _ = _snr(layer, stretch, detector, first - reach, stop + reach)
-    power = np.minimum(power, LOUDEST).reshape(-1, BIN // layer.grid.tick, len(weight))
+    snr = snrs.measured(layer, stretch, detector, first - reach, stop + reach)
+    power = np.minimum(snr[0] ** 2 + snr[1] ** 2, LOUDEST)
+    power = power.reshape(-1, BIN // layer.grid.tick, len(weight))
     rows = power.max(axis=1) * weight
     if reach:
         around = 2 * REACH[detector] + 1
         rows = maximum_filter1d(rows, around, axis=0)[REACH[detector] :]
         rows = rows[: (stop - first) // BIN]
     return rows.astype("<f2")
-
-
-def _snr(layer, stretch, detector, first, stop):
-    """SNRs of mergers from a sample to another, a multiple of `FOLD` later.
-
-    Returns:
-        (real, imaginary part, their squared modulus, the squared SNR before it was
-        re-weighted), each (times, templates).
-    """
-    grid, row = layer.grid, DETECTORS.index(detector)
-    begin = first - (grid.length - AFTER)
-    x = stretch.series(detector, begin, stop + AFTER)
-    # A template's length, of which one sample more than is needed.
-    latest = x[None, grid.length - NEAR : len(x) - grid.tick, None]
-    near = recent(latest, grid.tick)[0]
-    blocks = x.reshape(1, -1, FOLD)
-    parts = layer.snr(ops.convert_to_tensor(blocks), near, CURVE[row])
-    real, imaginary, before = (ops.convert_to_numpy(part)[:, 0] for part in parts)
-    return real, imaginary, real**2 + imaginary**2, before
 
 
 def ratio(maps, offsets, first, stop):
@@ -224,18 +207,19 @@ def _located(layer, design, prior, stretch, candidate, around_s):
     middle = stretch.sample(candidate["time"])
     half = int(np.ceil(around_s * WHITENED_RATE / FOLD)) * FOLD
     first, stop = middle - half, middle + half
-    total, snrs = 0.0, {}
+    total, heard = 0.0, {}
     for name in detectors:
         row = DETECTORS.index(name)
-        *_, power, before = _snr(layer, stretch, name, first, stop)
+        real, imaginary, before = snrs.measured(layer, stretch, name, first, stop)
+        power = real**2 + imaginary**2
         weight = prior.spread[row] / (1 + prior.spread[row]) / 2
         reach = 0 if name == detectors[0] else _ticks(name, grid.tick)
         total = total + weight * maximum_filter1d(power, 2 * reach + 1, axis=0)
-        snrs[name] = power, before, reach
+        heard[name] = power, before, reach
     at, template = np.unravel_index(np.argmax(total), total.shape)
     found = {"time": stretch.start + (first + at * grid.tick) / WHITENED_RATE}
     found["template"] = int(template)
-    for name, (power, before, reach) in snrs.items():
+    for name, (power, before, reach) in heard.items():
         low = max(at - reach, 0)
         place = low + int(np.argmax(power[low : at + reach + 1, template]))
         found[f"snr_{name}"] = float(np.sqrt(before[place, template]))

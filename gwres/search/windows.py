@@ -8,6 +8,7 @@ import numpy as np
 from gwres.layers.whiten import fade
 from gwres.progress import progress
 from gwres.search import psd
+from gwres.search.slides import LEAST
 from gwres.strain import DETECTORS, DURATION, WHITENED_RATE, WHITENED_SAMPLES
 
 PART_S = psd.EVERY_S  # what is whitened, and written, at a time
@@ -55,26 +56,47 @@ class Stretch:
         """The sample nearest to a GPS time."""
         return round((time - self.start) * WHITENED_RATE)
 
-    def window(self, begin, offsets):
-        """What a network is shown: 2 s of the detectors that have all of them.
+    def places(self, begin, offsets):
+        """Where a window lies in each detector's data.
 
         Args:
             begin: GPS of the window's start, s, moved by the offsets.
             offsets: dict of detector to how much later its data are moved, s.
 
         Returns:
-            (float32 (2048, 3), the detectors used, such as "H1 L1").
+            (dict of detector to its first sample; the detectors that have all of the
+            window).
+        """
+        first = {
+            name: self.sample(begin) - round(offsets[name] * WHITENED_RATE)
+            for name in self.detectors
+        }
+        used = [
+            name
+            for name, own in first.items()
+            if any(
+                low <= own and own + WHITENED_SAMPLES <= high
+                for low, high in self.whole[name]
+            )
+        ]
+        return first, used
+
+    def window(self, first, detectors):
+        """What a network is shown: 2 s of some detectors, zeros of others.
+
+        Args:
+            first: dict of detector to the first sample.
+            detectors: those to show.
+
+        Returns:
+            float32 (2048, 3).
         """
         shown = np.zeros((WHITENED_SAMPLES, len(DETECTORS)), np.float32)
-        used = []
-        for column, detector in enumerate(self.detectors):
-            first = self.sample(begin) - round(offsets[detector] * WHITENED_RATE)
-            stop = first + WHITENED_SAMPLES
-            if any(low <= first and stop <= high for low, high in self.whole[detector]):
-                row = DETECTORS.index(detector)
-                shown[:, row] = self.strain[first:stop, column]
-                used.append(detector)
-        return shown * FADED, " ".join(used)
+        for name in detectors:
+            place = slice(first[name], first[name] + WHITENED_SAMPLES)
+            column = self.detectors.index(name)
+            shown[:, DETECTORS.index(name)] = self.strain[place, column]
+        return shown * FADED
 
 
 FADED = fade(WHITENED_SAMPLES)
@@ -184,7 +206,7 @@ def spans(stretch, trim):
     }
 
 
-def score(scorer, stretch, wanted, offsets, merger_s, batch=64):
+def score(scorer, stretch, wanted, offsets, merger_s, snrs=None, batch=16):
     """A network's logits of windows of a stretch, in constant memory.
 
     Args:
@@ -193,6 +215,8 @@ def score(scorer, stretch, wanted, offsets, merger_s, batch=64):
         wanted: list of (slide, time): GPS of the middle of the merger times, s.
         offsets: dict of slide to a dict of each detector's offset, s.
         merger_s: as for `trim_s`.
+        snrs: `Snrs` of the network's own templates, which are then not computed anew
+            for each window; None where it has none.
         batch: windows at a time.
 
     Yields:
@@ -202,10 +226,16 @@ def score(scorer, stretch, wanted, offsets, merger_s, batch=64):
     middle = sum(merger_s) / 2
     for low in range(0, len(wanted), batch):
         chosen = wanted[low : low + batch]
-        shown = [
-            stretch.window(time - middle, offsets[slide]) for slide, time in chosen
+        places = [
+            stretch.places(time - middle, offsets[slide]) for slide, time in chosen
         ]
-        logits = scorer.whitened(np.stack([window for window, _ in shown]))
-        for logit, (_, used), (slide, _) in zip(logits, shown, chosen):
-            enough = len(used.split()) >= (2 if slide else 1)
-            yield (float(logit) if enough else np.nan), used
+        if snrs is None:
+            shown = np.stack([stretch.window(*place) for place in places])
+            logits = scorer.whitened(shown)
+        else:
+            # Detectors and parts first, and windows after times, as the layer has it.
+            shown = np.stack([snrs.window(*place) for place in places], axis=3)
+            logits = scorer.of_snrs(tuple(tuple(parts) for parts in shown))
+        for logit, (_, used), (slide, _) in zip(logits, places, chosen):
+            enough = len(used) >= (LEAST if slide else 1)
+            yield (float(logit) if enough else np.nan), " ".join(used)

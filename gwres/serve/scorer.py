@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import gwres.models.classifier  # noqa: F401  registers the layers with Keras
 from gwres.errors import InputError
-from gwres.models.stack import SINGLE, Stack, joined
+from gwres.models.stack import SINGLE, Stack, beyond_templates, joined
 from gwres.strain import (
     ASD_SHAPE,
     DETECTORS,
@@ -33,6 +33,8 @@ class Scorer:
     Attributes:
         asd: that the first network was fitted with, (3, 2049), as `whiten.fit_asd`
             gives it.
+        templates: the layer `Templates` of a lone network that begins with it, or None.
+        snr: its function `snr`, as a graph.
     """
 
     def __init__(self, files):
@@ -55,6 +57,13 @@ class Scorer:
         self.inner = tf.function(
             joined(classifiers, whitened=True), input_signature=[whitened]
         )
+        # Of a lone network on templates: them, and what makes a logit of their SNRs.
+        self.templates = self.beyond = self.snr = None
+        if len(classifiers) == 1 and not stack:
+            if parts := beyond_templates(classifiers[0].layers[-1]):
+                self.templates, rest = parts
+                self.beyond = tf.function(lambda snr: rest(snr, training=False))
+                self.snr = tf.function(self.templates.snr)
         # Callers take turns: each uses all cores, and memory does not grow with them.
         self.turn = threading.Lock()
 
@@ -77,6 +86,20 @@ class Scorer:
                 for start in range(0, len(windows), BATCH)
             ]
         return self.stack(np.concatenate(each))
+
+    def of_snrs(self, snr):
+        """Logits of windows by the SNRs of `templates`.
+
+        Args:
+            snr: as `Templates.call` gives them: for each detector parts, each float32
+                (ticks, n, count).
+
+        Returns:
+            float64 (n,).
+        """
+        flat = [part for parts in snr for part in parts]
+        with self.turn:
+            return self.beyond(flat).numpy()[:, 0].astype(float)
 
     def rows(self, windows, asds=None):
         """Score windows, as a list of dicts, which a server need only write.

@@ -57,7 +57,7 @@ TAGS = {
     STATE: "how a trial ended: complete, pruned or failed",
     DECISION: "what a promotion did: promoted, kept, dry run, rolled back",
     REASON: "why it did so",
-    MODEL: "the model whose predictions a submission holds",
+    MODEL: "the model that a submission or a search is by",
     EXPERIMENT: "the file of experiments/ that the run is of",
     MEMBER: "digest of what a run of an experiment is made from: equal digests, equal "
     "runs but for chance",
@@ -87,6 +87,10 @@ ADDED = "evidence/difference"  # and its ends
 SENSITIVITY = "holdout/tpr_at_fpr_0.01"
 GATE_AREA, GATE_DIFFERENCE, GATE_P = "gate/roc_auc", "gate/difference", "gate/p"
 SCORED, BAD = "predict/windows", "predict/bad_windows"
+SEARCHED, BACKGROUND = "search/hours", "search/background_days"
+CANDIDATES, GATED = "search/candidates", "search/gates"
+LOUDEST, RAREST = "search/loudest", "search/lowest_far_per_year"
+SEARCH_SECONDS = "cost/search_core_seconds"
 
 # Names with what stands for a part of them in angle brackets. The split is that of the
 # judged windows; the matched filter's metrics are of the same windows.
@@ -125,6 +129,13 @@ METRICS = {
     "<name>/difference": "a difference that an experiment measures",
     SCORED: "windows of a submission",
     BAD: "windows of a submission that could not be read",
+    SEARCHED: "strain that was searched, in one detector or more",
+    BACKGROUND: "live time of all time slides together",
+    CANDIDATES: "candidates of a search, noise's own among them",
+    GATED: "excursions that were silenced before the search",
+    LOUDEST: "statistic of the candidate with the lowest false-alarm rate",
+    RAREST: "that candidate's false alarms a year, where it is known",
+    SEARCH_SECONDS: "processor time of a search, s",
 }
 
 # Prefixes of parameters. MLflow logs those of `mlflow run` as raw text under their
@@ -134,6 +145,7 @@ PREFIXES = {
     "model": "settings of the network",
     "data": "settings of the data",
     "evaluate": "what was judged",
+    "search": "what was searched, and how",
 }
 
 
