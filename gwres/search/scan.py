@@ -1,7 +1,8 @@
 """A recording from strain to candidates, and the events of its time slides.
 
     whitened once -> templates of each detector -> where they agree, in every slide
-                  -> the network's logits there -> their averages -> candidates
+                  -> the network's look at each -> at all windows of what it takes for
+                     a signal -> their averages -> candidates
 
 All that costs time is written into a folder as it comes. A scan that was stopped goes
 on there.
@@ -25,7 +26,10 @@ from gwres.simulate.population import Population
 STEP_S = 0.1
 SLIDES = 100
 PART = 2048  # windows that are scored before they are put on disk
-LOW = -1e9  # below every statistic: what became a candidate has passed as a trigger
+# Log odds in the window in whose middle a trigger is, from which the network looks at
+# all windows that may hold it. Below, it takes the trigger for noise.
+EVEN = 0.0
+LOW = -1e9  # below every average: what became a candidate has passed these two
 COURSE_S = 1.0  # of which the report shows the highest ratio
 
 
@@ -144,8 +148,14 @@ def scan(
             own = {name: row.get(name, 0.0) for name in stretch.detectors}
             offsets[int(row["slide"])] = own
     agreed, course = _triggers(maps, offsets, spans, threshold)
-    wanted = _wanted(agreed, stretch.start, step_s, windowed)
-    scored = _scored(judge, stretch, wanted, offsets, folder)
+
+    def looked(times, count, name):
+        wanted = _wanted(times, stretch.start, step_s, count)
+        return _scored(judge, stretch, wanted, offsets, folder, name)
+
+    first = looked(agreed, 1, "first")
+    likely = first.loc[first["statistic"] >= EVEN, ["slide", "time"]]
+    scored = looked(likely, windowed, "logits")
     found = _clustered(scored, length_s, step_s, agreed)
     zero = found["slide"] == 0
     around_s = length_s / 2 + 0.1
@@ -161,7 +171,7 @@ def scan(
         located.drop(columns="slide"),
         events,
         course,
-        len(wanted),
+        len(first) + len(scored),
     )
 
 
@@ -223,14 +233,14 @@ def _wanted(agreed, start, step_s, count):
     return rows.assign(time=start + rows["number"] * step_s)
 
 
-def _scored(judge, stretch, wanted, offsets, folder):
+def _scored(judge, stretch, wanted, offsets, folder, name):
     """The windows with a network's logits and detectors, part by part."""
     pairs = list(zip(wanted["slide"].tolist(), wanted["time"].tolist()))
     held = Snrs(judge.scorer, stretch) if judge.scorer.templates else None
 
     def parts():
         for first in range(0, len(pairs), PART):
-            path = folder / f"logits-{first:09d}.parquet"
+            path = folder / f"{name}-{first:09d}.parquet"
             chosen = pairs[first : first + PART]
             if not path.is_file():
                 rows = windows.score(
@@ -241,7 +251,7 @@ def _scored(judge, stretch, wanted, offsets, folder):
                     part.to_parquet(scratch, index=False)
             yield len(chosen), pd.read_parquet(path)
 
-    tables = list(progress(parts(), len(pairs), "network"))
+    tables = list(progress(parts(), len(pairs), f"network, {name}"))
     empty = pd.DataFrame({"statistic": pd.Series(dtype=float), "detectors": ""})
     logits = pd.concat(tables or [empty], ignore_index=True)
     return pd.concat([wanted, logits], axis=1)

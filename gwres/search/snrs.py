@@ -92,8 +92,10 @@ class Snrs:
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
-        first = number * BLOCK
-        block = np.stack(measured(self.layer, self.stretch, name, first, first + BLOCK))
+        span = number * BLOCK, (number + 1) * BLOCK
+        kernel = self._kernels[CURVE[DETECTORS.index(name)]]
+        parts = measured(self.layer, self.stretch, name, *span, self.snr, kernel)
+        block = np.stack(parts)
         self._held[key] = block
         if len(self._held) > HELD:
             self._held.popitem(last=False)

@@ -28,7 +28,7 @@ REACH = {"H1": 0, "L1": 1, "V1": 2}
 LOUDEST = 50.0  # the most that a squared SNR counts, as in `evidence`
 # Log-likelihood ratio from which a time is a trigger. Noise has one in four minutes,
 # and in one it would have 16.
-THRESHOLD = 18.0
+THRESHOLD = 18.5
 APART = 32  # bins between triggers at the least
 CHUNK = 2**16  # bins at a time
 BLOCK = 1024  # bins that a processor's cache holds

@@ -644,4 +644,3 @@ def test_real_files(tmp_path):
     os.truncate(short, 2_000_000)
     with pytest.raises(InputError, match=r"short.hdf5.*cut short"):
         open_strain(short)
-
