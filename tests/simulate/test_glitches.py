@@ -139,13 +139,21 @@ def test_some_follow_another(light):
     assert np.mean(alone < 10) < 0.12
 
 
-def test_shape_and_loudness_of_a_fit_are_drawn_together():
+def test_a_fitted_glitch_has_the_shape_of_a_fit():
     for name, detector in (("tomte", "H1"), ("blip", "V1"), ("blip", "L1")):
-        rows = glitches.fits()[name, detector]
+        shapes = [bump(*row[:3]) for row in glitches.fits()[name, detector]]
         for seed in range(20):
             glitch = draw(np.random.default_rng(seed), name, detector, 0.0)
-            shapes = [bump(*row[:3]) for row in rows[rows[:, 3] == glitch.snr]]
             assert any(np.allclose(glitch.transform, shape) for shape in shapes)
+
+
+def test_blips_are_as_loud_as_found_and_koi_fish_as_fitted():
+    rng = np.random.default_rng(7)
+    snrs = np.array([draw(rng, "blip", "H1", 0.0).snr for _ in range(4000)])
+    for level in (10, 20, 40):
+        assert np.mean(snrs > level) == pytest.approx((7.5 / level) ** 1.33, abs=0.03)
+    fitted = glitches.fits()["koi_fish", "L1"][:, 3]
+    assert draw(rng, "koi_fish", "L1", 0.0).snr in fitted
 
 
 def test_half_of_those_that_are_aimed_are_close_to_a_merger():
