@@ -6,15 +6,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GWPY_RCPARAMS", "false")
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from gwres.layers.whiten import FREQUENCIES, fit_asd
 from gwres.matched.design import filters
+from gwres.models import pretrained
+from gwres.models.classifier import classifier, network
+from gwres.models.resnet import ResNet
+from gwres.search import scan
 from gwres.simulate import dataset, waveforms
 from gwres.simulate import noise as noises
+from gwres.simulate.noise import HERTZ, measured, noise
 from gwres.simulate.noise import asd as curve_asd
-from gwres.simulate.noise import noise
 from gwres.simulate.population import population
 from gwres.strain import DETECTORS, SCALE
 
@@ -70,3 +76,41 @@ def designed(curve):
 def wide(curve):
     """The same for the population `field`."""
     return filters(population("field"), curve, 200)
+
+
+@pytest.fixture(scope="session")
+def real_asd():
+    """The median of measured ASDs at `FREQUENCIES`, as `curve` has its unit."""
+    median = [
+        np.maximum(np.median(measured(name), axis=0), 1e-30) for name in DETECTORS
+    ]
+    logs = [np.interp(FREQUENCIES, HERTZ, np.log(one)) for one in median]
+    return np.exp(np.stack(logs)) / SCALE
+
+
+@pytest.fixture(scope="session")
+def doubting(real_asd):
+    """Templates for `field` in noise with glitches."""
+    return filters(population("field"), real_asd, 200, consistent=True)
+
+
+@pytest.fixture(scope="session")
+def untrained(doubting, real_asd, tmp_path_factory):
+    """The file of a small classifier that says the log Bayes factor."""
+    model = classifier(network(ResNet(16, 2), "templates", doubting), real_asd)
+    path = tmp_path_factory.mktemp("untrained") / "classifier.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture
+def shipped(untrained, monkeypatch):
+    """What ships is that classifier, and a scan makes its templates as quickly."""
+    card = pretrained.Card(
+        *("untrained", {}, "field", 0, 0.0, (0.0, 0.0, 0.0), 0.0, "", "", []),
+        digest="untrained-1",
+        noise="detector",
+        whole=True,
+    )
+    monkeypatch.setattr(pretrained, "whole", lambda name: (untrained, card))
+    monkeypatch.setattr(scan, "filters", partial(filters, count=200))

@@ -77,7 +77,8 @@ class Search:
         within("slides", self.slides, 1, 10**6)
         within("threshold", self.threshold, 5.0, 1000.0)
         within("injections", self.injections, 0, 10**6)
-        within("noise", self.noise, 0.0, 10_000.0)
+        if self.noise:
+            within("noise", self.noise, 0.1, 10_000.0)
         within("seed", self.seed, 0, 2**31 - 1)
 
     @property
@@ -104,8 +105,10 @@ def search(chosen):
         InputError: no such model or event, or what `strain.open_strain` refuses.
     """
     begun = time.process_time()
+    # What is wrong is told before anything is loaded.
+    sources = files.listed(_list(chosen.strain)) if chosen.strain else None
     judge = named(chosen.model)
-    sources = files.event(chosen.event) if chosen.event else _list(chosen.strain)
+    sources = sources or files.event(chosen.event)
     recording = open_strain(sources, channels=_list(chosen.channels))
     made_from = {"files": _stamps(recording), "model": judge.identity}
     made_from |= {"search": asdict(chosen)}

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from gwres import cache
+from gwres.errors import InputError
 from gwres.matched.design import filters
 from gwres.progress import progress
 from gwres.search import background, psd, slides, triggers, windows
@@ -128,16 +129,20 @@ def scan(
 
     Returns:
         `Found`.
+
+    Raises:
+        InputError: there is nowhere strain enough around a time to search it.
     """
+    windowed = judge.count(step_s)
+    length_s = windowed * step_s
+    trim_s = windows.trim_s(judge.merger_s, length_s)
+    _demand(recording, 2 * trim_s)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     gates = _gates(recording, folder)
     stretch = windows.whiten(recording, folder, gates)
     templates = filters(judge.population, judge.scorer.asd, consistent=True)
     maps = triggers.measure(stretch, templates, folder)
-    windowed = judge.count(step_s)
-    length_s = windowed * step_s
-    trim_s = windows.trim_s(judge.merger_s, length_s)
     spans = windows.spans(stretch, trim_s)
     plan = None
     if count and len([own for own in spans.values() if own]) >= slides.LEAST:
@@ -173,6 +178,24 @@ def scan(
         course,
         len(first) + len(scored),
     )
+
+
+def _demand(recording, length_s):
+    """Raise `InputError` unless a detector has a longer span than this."""
+    longest = {
+        name: max(own, key=lambda span: span[1] - span[0])
+        for name, own in recording.spans.items()
+        if own
+    }
+    if not any(stop - start > length_s for start, stop in longest.values()):
+        told = ", ".join(
+            f"{stop - start:.4g} s of {name} (GPS {start:.12g} to {stop:.12g})"
+            for name, (start, stop) in longest.items()
+        )
+        raise InputError(
+            f"expected more than {length_s:g} s of usable strain without a gap; the "
+            f"longest received is {told or 'none'}"
+        )
 
 
 def _gates(recording, folder):
@@ -272,10 +295,11 @@ def _clustered(scored, length_s, step_s, agreed):
             tolerance=length_s,
         )
         tables.append(own.assign(slide=slide))
-    columns = ["time", "statistic", "detectors", "trigger", "slide"]
-    if not tables:
-        return pd.DataFrame({name: [] for name in columns}).astype({"slide": int})
-    return pd.concat(tables, ignore_index=True)[columns]
+    # A table without rows has the right types as well.
+    kinds = {"time": float, "statistic": float, "detectors": str, "trigger": float}
+    columns = kinds | {"slide": int}
+    empty = pd.DataFrame({name: pd.Series(dtype=x) for name, x in columns.items()})
+    return pd.concat(tables or [empty], ignore_index=True)[[*columns]]
 
 
 def rated(found, half_s=background.HALF_S):

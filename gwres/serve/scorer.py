@@ -62,7 +62,10 @@ class Scorer:
         if len(classifiers) == 1 and not stack:
             if parts := beyond_templates(classifiers[0].layers[-1]):
                 self.templates, rest = parts
-                self.beyond = tf.function(lambda snr: rest(snr, training=False))
+                # One graph for batches of any size.
+                self.beyond = tf.function(
+                    lambda snr: rest(snr, training=False), reduce_retracing=True
+                )
                 self.snr = tf.function(self.templates.snr)
         # Callers take turns: each uses all cores, and memory does not grow with them.
         self.turn = threading.Lock()

@@ -1,7 +1,7 @@
 """Shipped weights: whole, small, and of the network they are said to be of."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 
 from gwres.errors import InputError
 from gwres.models import pretrained
-from gwres.models.classifier import FRONTENDS, network
+from gwres.models.classifier import FRONTENDS, classifier, network
 from gwres.models.pretrained import Card
 from gwres.models.resnet import ResNet
 from gwres.training.recipe import Recipe
@@ -147,3 +147,58 @@ def test_shipped_weights_fit_their_networks(designed):
         assert set(json.loads(text)) == set(asdict(one))
     total = sum(path.stat().st_size for path in pretrained.FOLDER.iterdir())
     assert total < 30 * 2**20
+
+
+@pytest.fixture
+def kept(designed, curve, tmp_path):
+    """A classifier that ships whole beside weights that do not, and its folder."""
+    model = classifier(awake(network(SMALL, "spectrogram", designed)), curve)
+    pretrained.save(model.layers[-1], card("spectrogram"), tmp_path)
+    whole = replace(card("spectrogram"), name="detector", whole=True, noise="detector")
+    return model, pretrained.save_whole(model, whole, tmp_path), tmp_path
+
+
+def test_a_whole_classifier_comes_back(kept, windows):
+    """With all that it is fitted to: it says the same of the same strain."""
+    model, written, folder = kept
+    path, found = pretrained.whole("detector", folder)
+    assert path == written and path.suffix == ".keras"
+    assert found.whole and found.noise == "detector" and found.digest[:8] in path.name
+    strain = windows[:4].astype(np.float32)
+    expected = np.asarray(model(strain))
+    close(np.asarray(keras.models.load_model(path)(strain)), expected, rtol=1e-5)
+    assert np.ptp(expected) > 1e-3
+    # One that comes later takes its place, and no file is left over.
+    again = replace(found, windows=11)
+    model.layers[-1].get_layer("logit").set_weights(
+        [1 + x for x in model.layers[-1].get_layer("logit").get_weights()]
+    )
+    later = pretrained.save_whole(model, again, folder)
+    assert later != path and not path.exists()
+    assert pretrained.whole("detector", folder)[0] == later
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_whole_classifiers_and_weights_are_listed_apart(kept):
+    *_, folder = kept
+    assert list(pretrained.cards(folder)) == ["resnet16-spectrogram"]
+    assert list(pretrained.cards(folder, whole=True)) == ["detector"]
+    with pytest.raises(InputError, match="ship are detector; received resnet16-spec"):
+        pretrained.whole("resnet16-spectrogram", folder)
+    with pytest.raises(InputError, match="of resnet16-spectrogram; received detector"):
+        pretrained.find("detector", SMALL, folder)
+    with pytest.raises(InputError, match="ship are none; received detector"):
+        pretrained.whole("detector", folder / "none")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_a_damaged_whole_classifier_is_refused(kept, damage):
+    _, path, folder = kept
+    held = bytearray(path.read_bytes())
+    held[len(held) // 2] ^= 1
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(held if damage == "flipped" else held[:-100])
+    with pytest.raises(InputError, match="detector-.*.keras is not as it was written"):
+        pretrained.whole("detector", folder)

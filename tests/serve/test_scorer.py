@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from gwres.errors import InputError
+from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
 from gwres.models.stack import Stack
 from gwres.serve.scorer import Scorer
 from gwres.simulate.noise import noise
-from tests.contract import ROOT, awake, fresh
+from tests.contract import ROOT, awake, close, fresh
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +177,33 @@ def test_of_a_missing_detector_no_asd_is_asked(files, strain):
         answer = score(missing, known)
         assert answer["logit"][0] == pytest.approx(expected, abs=1e-4)
         assert answer["detectors"].tolist() == ["H1 V1"]
+
+
+@pytest.mark.parametrize("names", [["member_0"], ["member_0", "member_1", "stack"]])
+def test_windows_that_are_whitened_already_score_the_same(files, strain, names):
+    """By the ASD that the first network holds; missing detectors stay zeros."""
+    given = {name: files[name] for name in names}
+    score = Scorer(given if len(names) > 1 else {"classifier": files["member_0"]})
+    some = strain.copy()
+    some[3, 1] = 0
+    shown = np.asarray(whiten(some, gain(score.asd, FREQUENCIES)))
+    assert shown.shape == (70, 2048, 3) and not shown[3, :, 1].any()
+    expected = [row["logit"] for row in score.rows(some)]
+    found = score.whitened(shown)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(score.whitened(2 * shown) - found).max() > 1e-3
+
+
+def test_only_a_lone_network_on_templates_has_its_snrs(files, untrained, strain):
+    """Whose logits are those of the windows that they are of."""
+    assert Scorer(files).templates is None
+    assert Scorer({"classifier": files["member_0"]}).templates is None
+    score = Scorer({"classifier": untrained})
+    shown = np.asarray(whiten(strain[:7], gain(score.asd, FREQUENCIES)))
+    parts = [[x.numpy() for x in one] for one in score.templates(shown)]
+    expected = score.whitened(shown)
+    close(score.of_snrs(parts), expected, rtol=1e-4)
+    few = [[x[:, 2:4] for x in one] for one in parts]
+    close(score.of_snrs(few), expected[2:4], rtol=1e-4)
+    assert score.beyond.experimental_get_tracing_count() <= 2

@@ -12,10 +12,12 @@ import pytest
 from gwres.errors import InputError
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
+from gwres.models.stack import Stack
 from gwres.serve import registered
 from gwres.simulate.noise import noise
 from gwres.tracking import log, registry, tags
 from gwres.tracking.runs import Member, Run
+from gwres.training.recipe import Recipe
 from tests.contract import awake
 
 
@@ -37,7 +39,8 @@ def model_id(network_of_before, strain, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with log.run("train"):
-            yield log.model(network_of_before, strain[:1])
+            made = log.model(network_of_before, strain[:1])
+        yield made
     mlflow.set_tracking_uri(before)
 
 
@@ -145,6 +148,45 @@ def test_no_code_that_was_logged_is_run(model_id, network_of_before, strain):
     np.testing.assert_allclose(score(strain)["logit"], expected, atol=1e-5)
     assert sys.path == path
     assert modules <= set(sys.modules), "no module was forgotten"
+
+
+@pytest.fixture(scope="module")
+def told(model_id, network_of_before, strain):
+    """Versions of two models whose runs tell what they were trained on."""
+    members = []
+    for name, kind in (("field", "detector"), ("g2net", "gaussian")):
+        recipe = Recipe().vary({"population": name, "noise": kind, "bank": 99})
+        with log.run("train") as active:
+            log.recipe(recipe)
+            made = log.model(network_of_before, strain[:1])
+        named = {tags.DEPTH: "16", tags.FRONTEND: kind, tags.SPLIT_HASH: "a"}
+        run = Run(active.id, "0", "r", "FINISHED", named, {}, {}, "")
+        members.append(registry.register(Member(run, 0.8, made)))
+    return members
+
+
+def test_what_a_model_was_trained_on(told):
+    known = ("field", "detector"), ("g2net", "gaussian")
+    for one, expected in zip(told, known):
+        for uri in (f"models:/{one.name}/{one.version}", f"models:/{one.model_id}"):
+            found = registry.data(registry.pin(uri))
+            assert (found.population, found.noise) == expected
+            assert found.bank == 99 and found.source == "simulated"
+        assert registry.identity(f"models:/{one.name}/{one.version}") == one.model_id
+
+
+def test_what_an_ensemble_was_trained_on_is_its_first_members(told):
+    for members, population in ((told, "field"), (told[::-1], "g2net")):
+        named = ", ".join(f"{one.name}/{one.version}" for one in members)
+        stack = Stack("average", (0.5, 0.5), 0.0, 0.0)
+        with log.run("promote"):
+            version = registry.join(members, stack, {tags.MEMBERS: named})
+        assert registry.data(version.uri).population == population
+
+
+def test_a_run_that_does_not_tell_is_refused(model_id):
+    with pytest.raises(InputError, match=f"models:/{model_id} does not"):
+        registry.data(f"models:/{model_id}")
 
 
 def git(folder, *words):
