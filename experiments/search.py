@@ -22,9 +22,9 @@ from gwres.jobs.search import PRETRAINED, named
 from gwres.search import background, rehearsal, scan
 from gwres.search.strain import open_strain
 
-HOURS, SEED = 6, 11
+HOURS, SEED = 4, 11
 PIECE_S = 900.0
-EXPECTED = (30, 10, 3)  # candidates that the slides foretell at each threshold
+EXPECTED = (20, 10, 3)  # candidates that the slides foretell at each threshold
 
 
 def measure(smoke=False):
