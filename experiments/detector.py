@@ -45,7 +45,7 @@ from gwres.strain import DETECTORS, WHITENED_SAMPLES
 from gwres.training.epochs import PREDICT_BATCH
 from gwres.training.recipe import Recipe
 
-BASE = {"noise": "detector", "glitches": 0.4, "epochs": 4, "patience": 4}
+BASE = {"noise": "detector", "glitches": 0.4, "drop": 0.15, "epochs": 4, "patience": 4}
 SAMPLES = {"templates": 60_000, "waveform": 30_000, "spectrogram": 20_000}
 # What a front end begins with: weights that know signals, where any ship.
 BEGIN = {"templates": {}, "waveform": {"init": "pretrained", "learning_rate": 0.002}}

@@ -263,8 +263,9 @@ def _scored(judge, stretch, wanted, offsets, folder, name):
 
     def parts():
         for first in range(0, len(pairs), PART):
-            path = folder / f"{name}-{first:09d}.parquet"
             chosen = pairs[first : first + PART]
+            # Of other slides or triggers it is another part.
+            path = folder / f"{name}-{first:09d}-{cache.digest(chosen)}.parquet"
             if not path.is_file():
                 rows = windows.score(
                     judge.scorer, stretch, chosen, offsets, judge.merger_s, held
