@@ -39,7 +39,7 @@ def _cache(tmp_path_factory):
 def serial(monkeypatch):
     """Jobs run in this process: what they do is the same, and no process starts."""
     for module in (waveforms, dataset, noises):
-        monkeypatch.setattr(module, "workers", lambda jobs, job: map(job, jobs))
+        monkeypatch.setattr(module, "each", lambda job, jobs, _: map(job, jobs))
 
 
 @pytest.fixture(scope="session")

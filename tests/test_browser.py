@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(
 def judged():
     """Simulated windows with known signals, as a holdout."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "workers", lambda jobs, job: map(job, jobs))
+        patch.setattr(dataset, "each", lambda job, jobs, _: map(job, jobs))
         source = dataset.Source(population("g2net"), 1, "holdout")
         folder = dataset.cached_windows(source, ROWS)
     table = pd.read_parquet(folder / "truth.parquet")

@@ -154,7 +154,7 @@ def test_detector_judges_on_noise_that_it_makes_as_it_goes(monkeypatch, tmp_path
     """The whole of it, small; again, nothing is scored anew."""
     monkeypatch.setenv("GWRES_CACHE", str(tmp_path))
     monkeypatch.setattr(noises, "STATES", 20)
-    monkeypatch.setattr(noises, "workers", lambda jobs, job: map(job, jobs))
+    monkeypatch.setattr(noises, "each", lambda job, jobs, _: map(job, jobs))
     monkeypatch.setattr(detector, "CHUNK", 120)
     first = detector.measure(smoke=True)
     table = first.table.set_index("name")

@@ -10,13 +10,14 @@ ROOT = Path(__file__).parent.parent
 # A room may import from those before it, and from itself where that is no circle. The
 # names in MLflow, `tracking.tags`, are words alone, which every room may use.
 ROOMS = (
-    "errors strain cores cache progress tracking.tags simulate layers matched models "
-    "data judging training experiment pages tracking serve search jobs mlproject"
+    "errors strain cores cache progress tracking.tags engine simulate layers matched "
+    "models data judging training experiment pages tracking serve search jobs mlproject"
 ).split()
 # Who may use what is heavy or foreign.
 ONLY = {
     "mlflow": {"tracking", "serve.model"},
     "optuna": {"training.study"},
+    "ray": {"engine.cluster"},
     "tensorflow": {"data.pipeline", "serve.scorer"},
 }
 

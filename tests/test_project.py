@@ -10,6 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gwres.mlproject.options import PLACES
 from gwres.tracking import tags
 from gwres.training.recipe import Recipe, settings
 from tests import readme
@@ -91,6 +92,13 @@ def test_the_settings_page_tells_every_parameter_and_its_default():
     }
 
 
+def test_the_settings_page_tells_what_every_entry_point_takes():
+    told = readme.tables("settings.md")
+    assert [name.strip("`") for name, _ in told["Every entry point"]] == list(PLACES)
+    named = [name.strip("`") for name, _ in told["Environment"]]
+    assert set(PLACES.values()) <= set(named)
+
+
 def test_the_compare_page_tells_every_name_in_mlflow():
     told = readme.tables("compare.md")
     for heading, known in (("Tags", tags.TAGS), ("Metrics", tags.METRICS)):
@@ -146,7 +154,7 @@ def test_a_command_that_is_not_in_the_readme_is_told():
 def test_every_parameter_that_the_readme_names_is_one():
     known = {name for entry in ENTRIES.values() for name in entry["parameters"]}
     named = set(re.findall(r"-P (\w+)=", readme.text()))
-    assert named and not named - known - set(settings())
+    assert named and not named - known - set(settings()) - set(PLACES)
 
 
 def test_the_driver_that_the_readme_installs_is_the_tests():

@@ -51,7 +51,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "workers", lambda jobs, job: map(job, jobs))
+        patch.setattr(dataset, "each", lambda job, jobs, _: map(job, jobs))
         dataset.write(folder / "data", POPULATIONS["volumetric"], 4, 30, seed=5)
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import platform
 import re
-import threading
 from functools import partial
 
 import numpy as np
@@ -15,6 +14,7 @@ from filelock import Timeout
 from gwres import cache, experiment
 from gwres.data.corpus import open_corpus
 from gwres.data.settings import SIMULATED
+from gwres.engine.local import follow
 from gwres.errors import InputError
 from gwres.jobs.publish import classical, publish
 from gwres.jobs.train import train
@@ -175,15 +175,9 @@ def _start(run_id, member, begin):
 
 def _member(environment, member, begin):
     """What a member's process does."""
-    parent = multiprocessing.parent_process()
-
-    def leave():
-        # A member without its experiment would hold the checkpoints that the next
-        # run of the experiment goes on from.
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
+    # A member without its experiment would hold the checkpoints that the next run of
+    # the experiment goes on from.
+    follow()
     os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
     os.environ.update(environment)
     begin("member", partial(_fit, member), [])

@@ -35,7 +35,9 @@ def run(name, main, argv):
         with log.run(name) as active:
             lines = main(argv)
     except (InputError, OSError) as error:
-        logging.getLogger("gwres").error("gwres: %s", error)
+        # Notes name the item of a long job.
+        told = ", ".join([str(error), *getattr(error, "__notes__", [])])
+        logging.getLogger("gwres").error("gwres: %s", told)
         sys.exit(2)
     lines = [f"run {active.id} is finished", *(lines or [])]
     logging.getLogger("gwres").info("%s", "\n".join(lines))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gwres import cache
-from gwres.cores import workers
+from gwres.engine.work import each
 from gwres.errors import InputError
 from gwres.progress import progress
 from gwres.simulate import waveforms
@@ -155,6 +155,12 @@ def _recorded(job):
     return source.recorded(start, stop)
 
 
+def _called(job):
+    """What a job of `_jobs` is called, whatever stands before it."""
+    *_, source, start, stop = job
+    return f"windows {start} to {stop - 1} of {source.split}"
+
+
 def _jobs(source, count):
     return [(source, i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
 
@@ -173,7 +179,7 @@ def cached_windows(source, count):
     def make(folder):
         jobs = _jobs(source, count)
         sizes = (stop - start for _, start, stop in jobs)
-        finished = zip(sizes, workers(jobs, _recorded))
+        finished = zip(sizes, each(_recorded, jobs, _called))
         tables, estimates = [], []
         with open(folder / "strain.npy", "wb") as file:
             cache.begin_array(file, "<f4", (count, *SHAPE))
@@ -235,7 +241,8 @@ def write(folder, population, train, test, seed):
     Raises:
         InputError: the folder holds other data.
     """
-    folder = Path(folder)
+    # Workers may have another working directory.
+    folder = Path(folder).absolute()
     settings = {**population.key, "train": train, "test": test, "seed": seed}
     settings = json.loads(json.dumps(settings))
     stamp = folder / "simulation.json"
@@ -262,7 +269,7 @@ def write(folder, population, train, test, seed):
     jobs = [(folder, *job) for source, count in sources for job in _jobs(source, count)]
     missing = [job for job in jobs if not _part(*job[:3]).is_file()]
     sizes = [stop - start for *_, start, stop in missing]
-    finished = zip(sizes, workers(missing, _write))
+    finished = zip(sizes, each(_write, missing, _called))
     for _ in progress(finished, sum(sizes), "simulate"):
         pass
     _tables(folder, [pd.read_parquet(_part(*job[:3])) for job in jobs])

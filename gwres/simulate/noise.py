@@ -15,7 +15,7 @@ from scipy.ndimage import median_filter
 from scipy.signal import welch
 
 from gwres import cache as caches
-from gwres.cores import workers
+from gwres.engine.work import each
 from gwres.errors import among
 from gwres.progress import progress
 from gwres.simulate import glitches
@@ -203,8 +203,8 @@ def stretch(rng, detector, seconds, curve=None, busy=1.0):
     strain = np.zeros((blocks + 1) * hop)
     # Squares of neighbouring weights add up to 1, and so do the powers of the noise.
     weight = np.sin(np.pi * (np.arange(size) + 0.5) / size)
-    for block, each in enumerate(fine):
-        series = _coloured(rng, each, glitches.FREQUENCIES, size)
+    for block, row in enumerate(fine):
+        series = _coloured(rng, row, glitches.FREQUENCIES, size)
         strain[block * hop : block * hop + size] += weight * series
     strain = strain[hop : hop + seconds * SAMPLE_RATE]
     disturbed = glitches.catalogue(rng, detector, seconds, busy)
@@ -274,6 +274,11 @@ def _chunk(job):
     return [_state(seed, place, number) for number in range(first, first + CHUNK)]
 
 
+def _called(job):
+    _, place, first = job
+    return f"states {first} to {first + CHUNK - 1} of {DETECTORS[place]}"
+
+
 def states(seed):
     """`STATES` states of each detector, made once and cached.
 
@@ -288,7 +293,7 @@ def states(seed):
         count = len(DETECTORS) * STATES
         starts = range(0, STATES, CHUNK)
         jobs = [(seed, place, n) for place in range(len(DETECTORS)) for n in starts]
-        finished = ((len(chunk), chunk) for chunk in workers(jobs, _chunk))
+        finished = ((len(chunk), chunk) for chunk in each(_chunk, jobs, _called))
         rows = []
         for chunk in progress(finished, count, "states of the detectors", "state"):
             rows += chunk

@@ -10,7 +10,7 @@ from bilby.gw.conversion import chirp_mass_and_mass_ratio_to_component_masses
 from bilby.gw.source import lal_binary_black_hole
 
 from gwres import cache as caches
-from gwres.cores import workers
+from gwres.engine.work import each
 from gwres.progress import progress
 from gwres.simulate.detectors import patterns
 from gwres.simulate.noise import GAUSSIAN, HERTZ, inner, measured
@@ -140,6 +140,11 @@ def _chunk(job):
     return spectra, heard, [parameters for parameters, _ in binaries]
 
 
+def _called(job):
+    _, _, number, count, _ = job
+    return f"waveforms {number * CHUNK} to {number * CHUNK + count - 1}"
+
+
 def power(both, asds=None):
     """What a binary's squared optimal SNR in each detector is made of.
 
@@ -244,7 +249,7 @@ def bank(population, count, seed, noise=GAUSSIAN):
         with open(folder / "spectra.npy", "wb") as file:
             shape = (count, 2, len(bank_frequencies(population.segment)))
             caches.begin_array(file, np.complex64, shape)
-            finished = zip(sizes, workers(jobs, _chunk))
+            finished = zip(sizes, each(_chunk, jobs, _called))
             for chunk in progress(finished, count, "bank", "waveform"):
                 spectra, power, parameters = chunk
                 file.write(spectra.tobytes())

@@ -28,7 +28,7 @@ def drawn(tmp_path_factory):
     """`Moments` of few states and glitches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(noise, "STATES", 20)
-        patch.setattr(noise, "workers", lambda jobs, job: map(job, jobs))
+        patch.setattr(noise, "each", lambda job, jobs, _: map(job, jobs))
         patch.setattr(module, "ROWS", 3)
         patch.setenv("GWRES_CACHE", str(tmp_path_factory.mktemp("moments")))
         return Moments.load(moments(7, SEGMENT)), noise.states(7)
@@ -37,7 +37,7 @@ def drawn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def real_bank(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
+        patch.setattr(waveforms, "each", lambda job, jobs, _: map(job, jobs))
         patch.setenv("GWRES_CACHE", str(tmp_path_factory.mktemp("bank")))
         return Bank.load(waveforms.bank(population("g2net"), 16, 1, noise.DETECTOR))
 

@@ -1,13 +1,16 @@
 """Wrong input: one clear line, exit code 2, the run FAILED, nothing trained."""
 
 import shutil
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
+from gwres.errors import InputError
 from gwres.mlproject import entry, experiment, main, predict, promote, simulate, train
+from gwres.mlproject.options import PLACES
 from gwres.simulate import dataset
 from gwres.simulate.population import POPULATIONS
 
@@ -148,3 +151,29 @@ def test_predict_refuses_what_it_cannot_score(refused, simulated, tmp_path):
     )
     said = refused(predict, data | {"out": str(tmp_path)})
     assert "out must be the file to write" in said
+
+
+def test_the_item_that_an_error_came_from_is_told(refused):
+    def fails(argv):
+        error = InputError("no room")
+        error.add_note("at windows 250 to 499 of train")
+        raise error
+
+    said = refused(SimpleNamespace(main=fails), {})
+    assert said == "gwres: no room, at windows 250 to 499 of train"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"workers": "0"}, "GWRES_WORKERS must be a whole number of 1 or more"),
+        ({"cluster": "local"}, "RAY_ADDRESS "),
+    ],
+)
+def test_a_place_to_work_is_checked_before_the_work(
+    refused, monkeypatch, settings, message
+):
+    for variable in PLACES.values():
+        # Set first, so that what the entry point sets is gone with the test.
+        monkeypatch.setenv(variable, "")
+    assert message in refused(simulate, {"out": "new"} | settings)

@@ -317,7 +317,7 @@ def test_only_what_is_missing_is_made_again(written, serial, monkeypatch, tmp_pa
     window.write_bytes(window.read_bytes()[:5000])
     made = []
     monkeypatch.setattr(
-        dataset, "workers", lambda jobs, job: map(job, made.extend(jobs) or jobs)
+        dataset, "each", lambda job, jobs, _: map(job, made.extend(jobs) or jobs)
     )
     resume(folder, monkeypatch)
     assert [(source.split, start, stop) for _, source, start, stop in made] == [

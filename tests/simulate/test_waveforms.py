@@ -97,7 +97,7 @@ def test_the_reach_is_where_the_detectors_record_snr_1(bank):
 
 
 def test_the_same_bank_is_made_once(bank, monkeypatch):
-    monkeypatch.setattr(waveforms, "workers", None)  # calling it would raise
+    monkeypatch.setattr(waveforms, "each", None)  # calling it would raise
     assert waveforms.bank(G2NET, 24, seed=1) == bank
 
 
@@ -133,17 +133,17 @@ def test_an_interrupted_bank_leaves_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("GWRES_CACHE", str(tmp_path))
     monkeypatch.setattr(waveforms, "CHUNK", 4)
 
-    def interrupted(jobs, job):
+    def interrupted(job, jobs, _):
         yield job(jobs[0])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(waveforms, "workers", interrupted)
+        patch.setattr(waveforms, "each", interrupted)
         with pytest.raises(KeyboardInterrupt):
             waveforms.bank(G2NET, 8, seed=1)
     left = [path for path in tmp_path.rglob("*") if path.suffix != ".lock"]
     assert left == [tmp_path / "bank"]
-    monkeypatch.setattr(waveforms, "workers", lambda jobs, job: map(job, jobs))
+    monkeypatch.setattr(waveforms, "each", lambda job, jobs, _: map(job, jobs))
     assert len(np.load(waveforms.bank(G2NET, 8, seed=1) / "spectra.npy")) == 8
 
 

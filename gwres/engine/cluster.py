@@ -1,0 +1,102 @@
+"""Items worked on by a Ray cluster, which is there already."""
+
+import importlib.util
+import logging
+import math
+import os
+import re
+import socket
+import time
+from collections import deque
+from itertools import islice
+from pathlib import Path
+
+import gwres
+from gwres.engine.item import AHEAD, TRIES, Failure, attempt, lost, value
+from gwres.errors import InputError
+
+ADDRESS = "RAY_ADDRESS"
+INSTALL = "pip install 'gwres[cluster]'"
+ASK_S = 1.0  # between looks at how many cores the cluster has
+
+
+def each(function, items, name):
+    """As `work.each`, by the cluster at $RAY_ADDRESS."""
+    ray = connected()
+    task = ray.remote(num_cpus=1, max_retries=TRIES - 1)(attempt)
+    function, items, handed = ray.put(function), iter(items), deque()
+    asked = -math.inf
+    try:
+        while True:
+            # Again and again, because machines may join and leave.
+            if time.monotonic() > asked + ASK_S:
+                asked = time.monotonic()
+                ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 0)))
+            for item in islice(items, max(0, ahead - len(handed))):
+                handed.append((name(item), task.remote(function, item)))
+            if not handed:
+                return
+            called, reference = handed[0]
+            outcome = _outcome(ray, reference)
+            handed.popleft()
+            yield value(outcome, called)
+    finally:
+        for _, reference in handed:
+            ray.cancel(reference, force=True)
+
+
+def _outcome(ray, reference):
+    known = ray.exceptions
+    try:
+        return ray.get(reference)
+    except (
+        known.WorkerCrashedError,
+        known.NodeDiedError,
+        known.ObjectLostError,
+        known.OutOfMemoryError,
+    ) as error:
+        return lost(str(error))
+    except known.RayError as error:
+        return Failure(error)
+
+
+def check():
+    """Raise what is wrong with $RAY_ADDRESS, as far as that is known without asking.
+
+    Raises:
+        InputError: Ray is not installed, or would start a cluster by itself.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(f"{ADDRESS} needs Ray: {INSTALL}")
+    if os.environ[ADDRESS] == "local":
+        raise InputError(f"{ADDRESS} must be of a cluster that runs; received local")
+
+
+def connected():
+    """The module ray, connected to the cluster at $RAY_ADDRESS.
+
+    Raises:
+        InputError: Ray is not installed, no token is there, or no cluster answers.
+    """
+    check()
+    # Ray reads it when it is imported, and by itself goes on without if it finds no
+    # token: then whoever reaches this process's port runs what he likes here.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    if not ray.is_initialized():
+        address = os.environ[ADDRESS]
+        try:
+            # Ray waits many minutes for a machine that does not answer.
+            if place := re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address):
+                socket.create_connection(place.groups(), timeout=10).close()
+            # Workers get the very code that runs here, wherever they are.
+            ray.init(
+                address,
+                logging_level=logging.ERROR,
+                runtime_env={"py_modules": [str(Path(gwres.__file__).parent)]},
+            )
+        except (OSError, ray.exceptions.AuthenticationError) as error:
+            told = " ".join(str(error).split())
+            raise InputError(f"{ADDRESS}={address}: {told}") from None
+    return ray

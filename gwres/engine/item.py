@@ -1,0 +1,83 @@
+"""What both engines do with one item, on a worker and where its result is wanted."""
+
+import pickle
+import traceback
+from dataclasses import dataclass
+
+# Items handed out and not yet passed on, for each worker: one that it works on, and
+# one so that it need not wait for its neighbours.
+AHEAD = 2
+TRIES = 3  # an item that has cost so many workers is not given to another
+
+_at_work = False
+
+
+class Elsewhere(Exception):
+    """The traceback of an error on a worker, as the cause of that error here."""
+
+    def __str__(self):
+        return f"on the worker:\n\n{self.args[0]}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What comes from a worker in place of a result.
+
+    Args:
+        error: the exception.
+        trace: its traceback, as text; empty if there is none.
+    """
+
+    error: Exception
+    trace: str = ""
+
+
+def at_work():
+    """Whether this process is working on an item."""
+    return _at_work
+
+
+def attempt(function, item):
+    """Work on an item: the function's result, or the `Failure` that it ended in."""
+    global _at_work
+    _at_work = True
+    try:
+        return function(item)
+    except Exception as error:
+        return Failure(_portable(error), traceback.format_exc())
+    finally:
+        _at_work = False
+
+
+def _portable(error):
+    """The error, or one that says the same where it cannot be sent to a process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def lost(how):
+    """The `Failure` of an item that no worker survives.
+
+    Args:
+        how: what became of the last one.
+    """
+    return Failure(ChildProcessError(f"{TRIES} workers were lost with it: {how}"))
+
+
+def value(outcome, called):
+    """The result of `attempt`.
+
+    Args:
+        outcome: from `attempt` or `lost`.
+        called: what the item is called.
+
+    Raises:
+        Exception: the function's own, with a note that names the item.
+    """
+    if not isinstance(outcome, Failure):
+        return outcome
+    outcome.error.add_note(f"at {called}")
+    raise outcome.error from Elsewhere(outcome.trace) if outcome.trace else None

@@ -1,0 +1,148 @@
+"""Items worked on by processes of this machine.
+
+A pool of `concurrent.futures` is lost as a whole with one of its processes, and does
+not tell which item was that one's. Here each process has a pipe of its own, so the end
+of a process is the end of its pipe, even in the middle of a result.
+"""
+
+import os
+import pickle
+import signal
+import threading
+from collections import Counter
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+
+from gwres.cores import cores, given
+from gwres.engine.item import AHEAD, TRIES, Failure, attempt, lost, value
+
+SETTING = "GWRES_WORKERS"
+GRACE_S = 5.0  # from the end of a process's pipe to its own
+# Spawned, not forked: a fork of a process with TensorFlow's threads hangs.
+CONTEXT = get_context("spawn")
+
+
+def each(function, items, name):
+    """As `work.each`, on this machine."""
+    processes = given(SETTING) or cores()
+    ahead, items, again = AHEAD * processes, enumerate(items), []
+    idle, busy, losses = [], {}, Counter()
+    outcomes, called, due = {}, {}, 0
+    try:
+        while True:
+            while len(busy) < processes and (again or len(called) < ahead):
+                job = again.pop() if again else next(items, None)
+                if job is None:
+                    # The last results may be passed on slowly; memory is given back.
+                    while idle:
+                        idle.pop().end()
+                    break
+                number, item = job
+                called.setdefault(number, name(item))
+                worker = idle.pop() if idle else _Worker(function)
+                busy[worker.pipe] = worker
+                worker.begin(number, item)
+            if not called:
+                return
+            # Without a look at the others before each result, all would stand still
+            # while results that were late are passed on.
+            for pipe in wait(busy, 0 if due in outcomes else None):
+                worker = busy.pop(pipe)
+                try:
+                    outcomes[worker.number] = worker.outcome()
+                    idle.append(worker)
+                except (EOFError, OSError):
+                    how = worker.lost()
+                    losses[worker.number] += 1
+                    if losses[worker.number] < TRIES:
+                        again.append((worker.number, worker.item))
+                    else:
+                        outcomes[worker.number] = lost(how)
+            if due in outcomes:
+                yield value(outcomes.pop(due), called.pop(due))
+                due += 1
+    finally:
+        for worker in [*idle, *busy.values()]:
+            worker.end()
+
+
+class _Worker:
+    """A process, this end of the pipe to it, and the item that it works on."""
+
+    def __init__(self, function):
+        self.pipe, theirs = CONTEXT.Pipe()
+        # A daemon ends with this process, even if what it was for is never finished.
+        self.process = CONTEXT.Process(
+            target=_work, args=(function, theirs), daemon=True
+        )
+        self.process.start()
+        # Else the pipe would not end with the process.
+        theirs.close()
+        self.number = self.item = None
+
+    def begin(self, number, item):
+        """Give it an item."""
+        self.number, self.item = number, item
+        data = pickle.dumps(item)
+        try:
+            self.pipe.send_bytes(data)
+        except OSError:
+            # It has ended: to be seen when its outcome is asked for.
+            pass
+
+    def outcome(self):
+        """What came of the item; EOFError or OSError if the process has ended."""
+        data = self.pipe.recv_bytes()
+        self.item = None
+        try:
+            return pickle.loads(data)
+        except Exception as error:
+            return Failure(error)
+
+    def lost(self):
+        """How the process ended, which has closed its pipe."""
+        self.process.join(GRACE_S)
+        code = self.process.exitcode
+        self.end()
+        if code == -9:  # SIGKILL, a name that Windows lacks
+            return "the last was killed, as the system does when memory runs out"
+        return f"the last ended with exit code {code}"
+
+    def end(self):
+        """End the process now."""
+        self.process.terminate()
+        self.process.join()
+        self.pipe.close()
+
+
+def _work(function, pipe):
+    """What a worker's process does."""
+    # Ctrl-C reaches all processes of a terminal: the one that gives the items ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow()
+    while True:
+        try:
+            data = pipe.recv_bytes()
+        except EOFError:
+            return
+        outcome = attempt(lambda data: function(pickle.loads(data)), data)
+        pipe.send_bytes(_packed(outcome))
+
+
+def _packed(outcome):
+    try:
+        return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        unsent = RuntimeError(f"its result cannot be sent: {error}")
+        return pickle.dumps(Failure(unsent))
+
+
+def follow():
+    """End this process as soon as the one that started it has ended, however it did."""
+    parent = parent_process()
+
+    def leave():
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()

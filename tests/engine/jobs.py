@@ -1,0 +1,95 @@
+"""Functions for workers, which import them from here."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def square(number):
+    return number**2
+
+
+def uneven(number):
+    """Later items are finished first."""
+    time.sleep(0.1 if number % 4 == 0 else 0)
+    return number, os.getpid()
+
+
+def odd(number):
+    if number == 5:
+        raise ValueError("five is odd")
+    return number
+
+
+class Strange(Exception):
+    """What pickle cannot make again."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def strange(number):
+    raise Strange("one", number)
+
+
+def unsendable(number):
+    return (lambda: number) if number == 2 else number
+
+
+def once(job):
+    """Killed in the middle of item 3, the first time that it is worked on."""
+    number, mark = job
+    if number == 3 and not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return bytes([number]) * 100_000
+
+
+def fatal(job):
+    """Killed in item 3 always; each time leaves a file."""
+    number, folder = job
+    if number == 3:
+        (Path(folder) / str(time.monotonic_ns())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def leaving(number):
+    if number == 1:
+        raise SystemExit(7)
+    return number
+
+
+def long(job):
+    """All but item 0 tell which process they are, and take a minute."""
+    number, folder = job
+    if number:
+        (Path(folder) / f"{number}").write_text(str(os.getpid()))
+        time.sleep(60)
+    return number
+
+
+def large(job):
+    """Much more than a pipe holds; tells which process it is."""
+    number, folder = job
+    if number:
+        with open(Path(folder) / str(number), "a") as file:
+            file.write(f"{os.getpid()}\n")
+    return bytes([number]) * (8_000_000 if number else 1)
+
+
+def nested(number):
+    from gwres.engine.work import each
+
+    return [os.getpid(), *each(whose, range(number))]
+
+
+def whose(_):
+    return os.getpid()
+
+
+def slow(job):
+    number, _ = job
+    time.sleep(0.3)
+    return number

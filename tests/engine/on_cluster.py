@@ -1,0 +1,138 @@
+"""What a cluster makes, beside what this machine makes; see `test_cluster`."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from gwres.engine.work import each
+from gwres.simulate import dataset, waveforms
+from gwres.simulate.population import population
+from tests import readme
+from tests.engine import cluster, jobs
+from tests.mlproject.conftest import Project
+
+G2NET = population("g2net")
+
+
+def contents(folder):
+    """Bytes of a folder's files, by name."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def made():
+    """A bank and a judged set."""
+    windows = dataset.cached_windows(dataset.Source(G2NET, 3, "holdout"), 20)
+    return contents(waveforms.bank(G2NET, 12, 7)), contents(windows)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Chunks of a few, which workers are told by their items."""
+    monkeypatch.setattr(waveforms, "CHUNK", 2)
+    monkeypatch.setattr(dataset, "CHUNK", 4)
+
+
+@pytest.mark.usefixtures("small")
+def test_files_are_the_same_to_the_byte(monkeypatch, tmp_path):
+    results = []
+    for name in ("cluster", "disturbed", "here"):
+        monkeypatch.setenv("GWRES_CACHE", str(tmp_path / name))
+        if name == "here":
+            monkeypatch.delenv("RAY_ADDRESS")
+        if name == "disturbed":
+            killer = threading.Thread(target=kill_one)
+            killer.start()
+        results.append(made())
+        if name == "disturbed":
+            killer.join()
+    clean, disturbed, here = results
+    assert len(here[0]) == 4 and len(here[1]) == 3
+    assert clean == here
+    assert disturbed == here
+
+
+def kill_one():
+    """Kill a worker that is in an item."""
+    while True:
+        for process in psutil.process_iter(["cmdline"]):
+            if "ray::attempt" in " ".join(process.info["cmdline"] or []):
+                os.kill(process.pid, signal.SIGKILL)
+                return
+        time.sleep(0.01)
+
+
+def test_a_command_writes_the_same_data_set(tmp_path):
+    project, sets = Project(tmp_path / "project"), []
+    for place in ({}, {"cluster": None}):
+        words = readme.command(
+            "mlflow run . --env-manager local -e simulate -P out=simulated -P cluster=",
+            train="20",
+            test="4",
+        )
+        if place:
+            at = words.index(f"cluster={cluster.ADDRESS}")
+            del words[at - 1 : at + 1]
+            del project.environment["RAY_ADDRESS"]
+        code, output = project.run(words)
+        assert code == 0, output
+        sets.append(contents(project.folder / "simulated"))
+        (project.folder / "simulated").rename(tmp_path / f"set{len(sets)}")
+    assert len(sets[0]) > 24 and sets[0] == sets[1]
+
+
+def test_it_is_reached_by_loopback_alone():
+    listening = [
+        one.laddr.ip for one in psutil.net_connections() if one.status == "LISTEN"
+    ]
+    assert len(listening) > 5
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("address", "token"),
+    [
+        (cluster.ADDRESS, None),
+        (cluster.ADDRESS, "0" * 64),
+        ("127.0.0.1:6380", None),
+        ("ray://127.0.0.1:6380", None),
+    ],
+)
+def test_without_a_token_or_an_address_of_a_cluster_nothing_is_done(
+    tmp_path, address, token
+):
+    if token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text(token)
+    script = "from gwres.engine.work import each\nlist(each(abs, range(3)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"HOME": str(tmp_path), "RAY_ADDRESS": address},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f"gwres.errors.InputError: RAY_ADDRESS={address}: "
+    )
+
+
+def test_a_machine_that_is_gone_takes_no_item_with_it(tmp_path):
+    """Last: one node is left."""
+    work = [(number, str(tmp_path)) for number in range(12)]
+    results = each(jobs.slow, work)
+    assert next(results) == 0
+    raylets = [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "raylet" and "--head" not in process.info["cmdline"]
+    ]
+    [node] = raylets
+    node.kill()
+    assert list(results) == list(range(1, 12))
