@@ -82,7 +82,7 @@ def test_wrong_settings(refused, tmp_path):
     assert "step must be from 0.02" in refused(strain="a.hdf5", step="2")
     assert "step must be a number; received x" in refused(strain="a.hdf5", step="x")
     assert "unrecognized arguments: --speed 1" in refused(strain="a.hdf5", speed="1")
-    said = refused(strain="a.hdf5", model="gwres-resnet18-templates/7")
+    said = refused(strain=__file__, model="gwres-resnet18-templates/7")
     assert "received gwres-resnet18-templates/7" in said
 
 

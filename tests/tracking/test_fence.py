@@ -102,6 +102,7 @@ def answers(tmp_path_factory):
             keep(registry.version_of, member.name, "gwres.run_id", run.id)
             keep(registry.pin, member.name)
             keep(registry.identity, uri)
+            keep(registry.data, uri)
             keep(registry.registered)
             keep(registry.require_files, member.model_id, "it")
             with registry.files(uri) as files:
