@@ -78,7 +78,7 @@ class Search:
         within("threshold", self.threshold, 5.0, 1000.0)
         within("injections", self.injections, 0, 10**6)
         if self.noise:
-            within("noise", self.noise, 0.1, 10_000.0)
+            within("noise", self.noise, 0.01, 10_000.0)
         within("seed", self.seed, 0, 2**31 - 1)
 
     @property

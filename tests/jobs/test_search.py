@@ -26,7 +26,7 @@ from gwres.tracking import log
         ({"threshold": 4.9}, "threshold must be from 5 to 1000; received 4.9"),
         ({"threshold": float("inf")}, "threshold must be .* received inf"),
         ({"injections": -1}, "injections must be from 0 to 1e\\+06; received -1"),
-        ({"noise": -0.5}, "noise must be from 0.1 to 10000; received -0.5"),
+        ({"noise": -0.5}, "noise must be from 0.01 to 10000; received -0.5"),
         ({"noise": float("nan")}, "noise must be .* received nan"),
         ({"seed": -1}, "seed must be from 0 to .* received -1"),
     ],
