@@ -20,7 +20,6 @@ from gwres.search import (
     injections,
     rehearsal,
     scan,
-    slides,
     triggers,
 )
 from gwres.search.strain import open_strain
@@ -178,9 +177,9 @@ def alone(table, found, judge, chosen, folder):
     Returns:
         The table.
     """
-    single = table["detectors"].str.split().str.len() < slides.LEAST
     if not chosen.noise:
         return table
+    single = scan.alone(table)
     parts = [table[~single]]
     for detector, rows in table[single].groupby("detectors"):
         path = folder / f"{detector}.hdf"
@@ -204,9 +203,7 @@ def alone(table, found, judge, chosen, folder):
         }
         columns |= {f"{name}_exclusive": value for name, value in columns.items()}
         parts.append(rows.assign(**columns))
-    order = ["far_per_year", "statistic"]
-    table = pd.concat(parts, ignore_index=True)
-    return table.sort_values(order, ascending=[True, False], ignore_index=True)
+    return scan.ordered(parts)
 
 
 def inject(recording, found, judge, chosen, folder):
@@ -258,7 +255,7 @@ def astrophysical(table, found, rows):
         rows: as `inject` gives them.
     """
     signals = rows["statistic"].dropna()
-    both = table["detectors"].str.split().str.len() >= slides.LEAST
+    both = ~scan.alone(table)
     chance, why = background.p_astro(
         *(table.loc[both, "statistic"], found.events["statistic"], signals),
         *(found.together_s, found.background_s),

@@ -314,8 +314,8 @@ def rated(found, half_s=background.HALF_S):
         half_s: see `background.table`.
     """
     table = found.candidates
-    alone = table["detectors"].str.split().str.len() < slides.LEAST
-    rows = table[~alone]
+    single = alone(table)
+    rows = table[~single]
     names = ["louder", "background_s", "far_per_year", "ifar_years", "p"]
     names += [f"{name}_exclusive" for name in names]
     unknown = dict(zip(names, [0, 0.0, np.inf, 0.0, 1.0] * 2))
@@ -324,6 +324,16 @@ def rated(found, half_s=background.HALF_S):
     else:
         planned = {name: own for name, own in found.spans.items() if name in found.plan}
         rows = background.table(rows, found.events, found.plan, planned, half_s)
-    table = pd.concat([rows, table[alone].assign(**unknown)], ignore_index=True)
+    return ordered([rows, table[single].assign(**unknown)])
+
+
+def alone(table):
+    """Which candidates are of one detector, which has no slides: a boolean Series."""
+    return table["detectors"].str.split().str.len() < slides.LEAST
+
+
+def ordered(parts):
+    """Tables of candidates as one, the rarest first, and the louder of equals."""
+    table = pd.concat(parts, ignore_index=True)
     order = ["far_per_year", "statistic"]
     return table.sort_values(order, ascending=[True, False], ignore_index=True)

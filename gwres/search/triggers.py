@@ -81,11 +81,10 @@ def measure(stretch, filters, folder):
     layer.fit(design)
     bins, paths = stretch.samples // BIN, {}
     for detector in stretch.detectors:
-        row = DETECTORS.index(detector)
-        weight = prior.spread[row] / (1 + prior.spread[row]) / 2
+        weight = _weight(prior, detector)
         path = Path(folder) / f"{detector}.f2"
 
-        def parts(done, detector=detector, row=row, weight=weight):
+        def parts(done, detector=detector, weight=weight):
             for first in range(done * PART, bins * BIN, PART):
                 stop = min(first + PART, bins * BIN)
                 yield _part(layer, stretch, detector, first, stop, weight)
@@ -94,6 +93,12 @@ def measure(stretch, filters, folder):
         appended(path, bins, PART // BIN, 2 * design.grid.count, parts, name)
         paths[detector] = path
     return Maps(paths, stretch.start, bins, design.grid.count)
+
+
+def _weight(prior, detector):
+    """What a detector's squared SNR counts in the log-likelihood ratio, (count,)."""
+    spread = prior.spread[DETECTORS.index(detector)]
+    return spread / (1 + spread) / 2
 
 
 def _part(layer, stretch, detector, first, stop, weight):
@@ -209,12 +214,11 @@ def _located(layer, design, prior, stretch, candidate, around_s):
     first, stop = middle - half, middle + half
     total, heard = 0.0, {}
     for name in detectors:
-        row = DETECTORS.index(name)
         real, imaginary, before = snrs.measured(layer, stretch, name, first, stop)
         power = real**2 + imaginary**2
-        weight = prior.spread[row] / (1 + prior.spread[row]) / 2
         reach = 0 if name == detectors[0] else _ticks(name, grid.tick)
-        total = total + weight * maximum_filter1d(power, 2 * reach + 1, axis=0)
+        near = maximum_filter1d(power, 2 * reach + 1, axis=0)
+        total = total + _weight(prior, name) * near
         heard[name] = power, before, reach
     at, template = np.unravel_index(np.argmax(total), total.shape)
     found = {"time": stretch.start + (first + at * grid.tick) / WHITENED_RATE}

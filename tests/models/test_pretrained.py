@@ -33,6 +33,16 @@ def card(frontend, config=SMALL):
     )
 
 
+def spoil(path, damage):
+    """Damage a file: flip a byte of it, cut it short, or take it away."""
+    held = bytearray(path.read_bytes())
+    held[len(held) // 2] ^= 1
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(held if damage == "flipped" else held[:-100])
+
+
 @pytest.fixture(params=FRONTENDS)
 def frontend(request):
     return request.param
@@ -101,12 +111,7 @@ def test_weights_of_another_network_are_refused(designed, tmp_path):
 def test_damaged_weights_are_refused(designed, tmp_path, damage):
     model = network(SMALL, "waveform", designed)
     path = pretrained.save(model, card("waveform"), tmp_path)
-    held = bytearray(path.read_bytes())
-    held[len(held) // 2] ^= 1
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(held if damage == "flipped" else held[:-100])
+    spoil(path, damage)
     with pytest.raises(InputError, match="resnet16-waveform-.*.npz is not as it was"):
         pretrained.find("resnet16-waveform", SMALL, tmp_path)
 
@@ -194,11 +199,6 @@ def test_whole_classifiers_and_weights_are_listed_apart(kept):
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
 def test_a_damaged_whole_classifier_is_refused(kept, damage):
     _, path, folder = kept
-    held = bytearray(path.read_bytes())
-    held[len(held) // 2] ^= 1
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(held if damage == "flipped" else held[:-100])
+    spoil(path, damage)
     with pytest.raises(InputError, match="detector-.*.keras is not as it was written"):
         pretrained.whole("detector", folder)
