@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import gwres
-from gwres.engine.item import AHEAD, TRIES, Failure, attempt, lost, value
+from gwres.engine.item import AHEAD, TRIES, Failure, Lost, Once, attempt, lost, value
 from gwres.errors import InputError
 
 ADDRESS = "RAY_ADDRESS"
@@ -37,7 +37,10 @@ def each(function, items, name):
             if not handed:
                 return
             called, reference = handed[0]
-            outcome = _outcome(ray, reference)
+            try:
+                outcome = _outcome(ray, reference)
+            except Lost as how:
+                outcome = lost(str(how))
             handed.popleft()
             yield value(outcome, called)
     finally:
@@ -46,18 +49,76 @@ def each(function, items, name):
 
 
 def _outcome(ray, reference):
+    """What came of an item; `Lost` if the worker is, and with it all tries of Ray's."""
     known = ray.exceptions
     try:
         return ray.get(reference)
     except (
         known.WorkerCrashedError,
+        known.RayActorError,
         known.NodeDiedError,
         known.ObjectLostError,
         known.OutOfMemoryError,
     ) as error:
-        return lost(str(error))
+        raise Lost(str(error)) from None
     except known.RayError as error:
         return Failure(error)
+
+
+def resources(name):
+    """How many there are of "CPU" or "GPU" in the cluster at $RAY_ADDRESS."""
+    return int(connected().cluster_resources().get(name, 0))
+
+
+def hire(make, environment, gpu):
+    """A worker of a `Crew`: an actor of the cluster at $RAY_ADDRESS.
+
+    It holds no core, so that one whose machine is gone can begin anywhere.
+
+    Args:
+        make: as for `Once`.
+        environment: as for `Once`.
+        gpu: whether it takes a GPU, of which Ray makes it see no other.
+    """
+    return _Worker(connected(), Once(make, environment), gpu)
+
+
+class _Worker:
+    """An actor, and the item that it works on."""
+
+    def __init__(self, ray, function, gpu):
+        self.ray = ray
+        kind = ray.remote(num_gpus=int(gpu), scheduling_strategy="SPREAD")(_Actor)
+        self.actor = kind.remote(function)
+        self.reference = None
+
+    def begin(self, number, item):
+        """Give it an item: what all are given, a reference, and its own part."""
+        self.reference = self.actor.attempt.remote(*item)
+
+    def outcome(self):
+        """What came of the item; `Lost` if the actor has ended."""
+        return _outcome(self.ray, self.reference)
+
+    def end(self):
+        """End the actor now."""
+        self.ray.kill(self.actor)
+
+
+class _Actor:
+    """What a worker of a `Crew` does."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def attempt(self, common, part):
+        """As `item.attempt`; Ray has put in `common` itself for its reference."""
+        return attempt(self.function, (common, part))
+
+
+def hand(common):
+    """Put what all workers are given where each machine takes it from, once."""
+    return connected().put(common)
 
 
 def check():

@@ -1,5 +1,6 @@
 """What both engines do with one item, on a worker and where its result is wanted."""
 
+import os
 import pickle
 import traceback
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ AHEAD = 2
 TRIES = 3  # an item that has cost so many workers is not given to another
 
 _at_work = False
+
+
+class Lost(Exception):
+    """A worker is gone, with what it was at; the message says what became of it."""
 
 
 class Elsewhere(Exception):
@@ -30,6 +35,28 @@ class Failure:
 
     error: Exception
     trace: str = ""
+
+
+class Once:
+    """A function that the worker makes for itself, when it is first called there.
+
+    Args:
+        make: function without arguments that makes it; of a module, so that a worker
+            can import it. It is not unpickled before the environment is set, which
+            libraries read when they are loaded.
+        environment: dict of variables for the worker's process.
+    """
+
+    def __init__(self, make, environment):
+        self.make, self.environment = pickle.dumps(make), environment
+        self.made = None
+
+    def __call__(self, given):
+        """The made function's result, of a tuple of its arguments."""
+        if self.made is None:
+            os.environ.update(self.environment)
+            self.made = pickle.loads(self.make)()
+        return self.made(*given)
 
 
 def at_work():

@@ -14,7 +14,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
 from gwres.cores import cores, given
-from gwres.engine.item import AHEAD, TRIES, Failure, attempt, lost, value
+from gwres.engine.item import AHEAD, TRIES, Failure, Lost, Once, attempt, lost, value
 
 SETTING = "GWRES_WORKERS"
 GRACE_S = 5.0  # from the end of a process's pipe to its own
@@ -51,19 +51,28 @@ def each(function, items, name):
                 try:
                     outcomes[worker.number] = worker.outcome()
                     idle.append(worker)
-                except (EOFError, OSError):
-                    how = worker.lost()
+                except Lost as how:
                     losses[worker.number] += 1
                     if losses[worker.number] < TRIES:
                         again.append((worker.number, worker.item))
                     else:
-                        outcomes[worker.number] = lost(how)
+                        outcomes[worker.number] = lost(str(how))
             if due in outcomes:
                 yield value(outcomes.pop(due), called.pop(due))
                 due += 1
     finally:
         for worker in [*idle, *busy.values()]:
             worker.end()
+
+
+def hire(make, environment):
+    """A worker of a `Crew`: a process whose function is made there.
+
+    Args:
+        make: as for `Once`.
+        environment: as for `Once`.
+    """
+    return _Worker(Once(make, environment))
 
 
 class _Worker:
@@ -91,15 +100,18 @@ class _Worker:
             pass
 
     def outcome(self):
-        """What came of the item; EOFError or OSError if the process has ended."""
-        data = self.pipe.recv_bytes()
+        """What came of the item; `Lost` if the process has ended."""
+        try:
+            data = self.pipe.recv_bytes()
+        except (EOFError, OSError):
+            raise Lost(self._ending()) from None
         self.item = None
         try:
             return pickle.loads(data)
         except Exception as error:
             return Failure(error)
 
-    def lost(self):
+    def _ending(self):
         """How the process ended, which has closed its pipe."""
         self.process.join(GRACE_S)
         code = self.process.exitcode

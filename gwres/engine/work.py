@@ -1,9 +1,15 @@
-"""The one way to work on many items: in order, and nothing lost with a worker."""
+"""The ways to work with many workers, here or on a cluster; nothing is lost with one.
+
+`each` works on many items, in order; `crew` in many steps that all workers share.
+"""
 
 import os
 
-from gwres.cores import given
+from gwres.cores import SETTING as CORES
+from gwres.cores import cores, given
 from gwres.engine import item, local
+from gwres.engine.crew import Crew
+from gwres.errors import InputError
 
 CLUSTER = "RAY_ADDRESS"
 
@@ -40,6 +46,72 @@ def each(function, items, name=str):
 
         return cluster.each(function, items, name)
     return local.each(function, items, name)
+
+
+def asked():
+    """How many workers the user asks for, $GWRES_WORKERS, where a job asks for a crew.
+
+    Returns:
+        None if there is no number, or it is one on this machine, which this process is.
+    """
+    size = given(local.SETTING)
+    return None if size == 1 and not os.environ.get(CLUSTER) else size
+
+
+def crew(make, size, gpus=()):
+    """Workers that share each step of a job, each with a function that it makes once.
+
+    They are processes of this machine, or with $RAY_ADDRESS actors of a Ray cluster.
+    Each computes on its share of the cores. Where there are GPUs each has one of its
+    own, and sees no other.
+
+    Args:
+        make: function without arguments that makes the function of `Crew.step`; of a
+            module, or a `functools.partial` of one, so that a worker can import it.
+        size: number of workers.
+        gpus: names of this machine's GPUs, as $CUDA_VISIBLE_DEVICES has them; a
+            cluster knows of its own.
+
+    Returns:
+        `Crew`, which ends its workers when its context is left.
+
+    Raises:
+        InputError: more workers than GPUs, or a cluster that is not reached.
+    """
+    if os.environ.get(CLUSTER):
+        from gwres.engine import cluster
+
+        known, present = cluster.resources("GPU"), cluster.resources("CPU")
+        environment = _threads(max(1, present // size))
+
+        def hire(number):
+            return cluster.hire(make, environment, known > 0)
+
+        hand = cluster.hand
+    else:
+        known = len(gpus)
+        environment = _threads(max(1, cores() // size))
+
+        def hire(number):
+            own = {"CUDA_VISIBLE_DEVICES": gpus[number]} if gpus else {}
+            return local.hire(make, environment | own)
+
+        def hand(common):
+            return common
+
+    if 0 < known < size:
+        raise InputError(
+            f"workers must be at most {known}, as many as there are GPUs; received "
+            f"{size}"
+        )
+    return Crew(hire, size, hand)
+
+
+def _threads(count):
+    """Variables that keep a process to so many threads that compute."""
+    # TensorFlow's, then those of JAX and of OpenMP.
+    names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"
+    return dict.fromkeys((CORES, *names, "OMP_NUM_THREADS"), str(count))
 
 
 def check():

@@ -11,7 +11,7 @@ from gwres.pages import gallery, notes, plots, report
 from gwres.pages.plots import EVIDENCE
 from gwres.simulate.population import population
 from gwres.tracking import log, runs, tags, ui
-from gwres.training import fit, study
+from gwres.training import fit, shares, study
 from gwres.training.recipe import PRETRAINED, kind
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ STORAGE = "sqlite:///optuna.db"
 
 def train(recipe, trials=0, storage=STORAGE):
     """Open the data, tune if asked to, train, judge, and log it all.
+
+    Workers that the user asks for share the batches of the training, not of a trial.
 
     Args:
         recipe: a `Recipe`.
@@ -30,6 +32,7 @@ def train(recipe, trials=0, storage=STORAGE):
         list of the lines that matter, for the screen.
     """
     recipe = recipe.sized()
+    workers = shares.asked(recipe)
     weights = _first_weights(recipe)
     database = study.storage(storage) if trials else None
     corpus = open_corpus(recipe.data)
@@ -40,7 +43,7 @@ def train(recipe, trials=0, storage=STORAGE):
     log.recipe(recipe)
     logger.info("training %s", recipe.name)
     with _workplace(recipe, corpus) as folder:
-        trained = fit.fit(recipe, corpus, folder, weights, log.epoch)
+        trained = fit.fit(recipe, corpus, folder, weights, log.epoch, workers)
         return _publish(recipe, corpus, trained, tuned)
 
 

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ from gwres.models import pretrained
 from gwres.models.classifier import classifier, informed, network
 from gwres.progress import progress
 from gwres.tracking.tags import VAL_AREA
+from gwres.training import shares
 from gwres.training.epochs import PREDICT_BATCH, Epochs, predict
 from gwres.training.recipe import EVIDENCE, LABELS, samples
 from gwres.training.teacher import pupil, taught
@@ -108,23 +110,32 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
-def _compiled(recipe, filters, steps, weights):
-    """The model to be trained, with its optimiser."""
-    fit = recipe.fit
-    with _policy(precision(fit.precision)):
+def _model(recipe, filters, policy, weights=None):
+    """The model to be trained, which computes by a dtype policy."""
+    with _policy(policy):
         model = network(recipe.model, recipe.frontend, filters)
         if weights:
             _begin(model, recipe, Path(weights))
-        if fit.teacher == EVIDENCE:
-            model = taught(model, filters)
-    rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
+        return taught(model, filters) if recipe.fit.teacher == EVIDENCE else model
+
+
+def _loss(recipe):
+    """The loss of a model's logits and labels; None for one that has a loss itself."""
     labels = keras.losses.BinaryCrossentropy(from_logits=True)
+    return labels if recipe.fit.teacher == LABELS else None
+
+
+def _compiled(recipe, filters, steps, weights):
+    """The model to be trained, with its optimiser."""
+    fit = recipe.fit
+    model = _model(recipe, filters, precision(fit.precision), weights)
+    rate = Rate(fit.learning_rate, int(fit.warmup * steps), steps)
     model.compile(
         # The clip cuts the rare step that a network without normalisation runs off on.
         keras.optimizers.AdamW(
             rate, weight_decay=fit.weight_decay, global_clipnorm=1.0
         ),
-        labels if fit.teacher == LABELS else None,
+        _loss(recipe),
     )
     # Left to the first step, its variables become branches of the graph, four each.
     model.optimizer.build(model.trainable_variables)
@@ -146,7 +157,7 @@ def _begin(model, recipe, weights):
         ) from None
 
 
-def fit(recipe, corpus, folder, weights=None, on_epoch=None):
+def fit(recipe, corpus, folder, weights=None, on_epoch=None, workers=None):
     """Train a network, or go on with its training.
 
     Args:
@@ -158,6 +169,8 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
             afresh.
         on_epoch: called after each epoch with its row of the history; what it raises
             ends the fit.
+        workers: how many share each batch, as `shares.asked` gives it; None trains in
+            this process.
 
     Returns:
         `Trained`.
@@ -184,17 +197,23 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     if model is None:
         model = _compiled(recipe, corpus.filters(), steps * epochs, weights)
     if not (callback.rows and callback.done):
-        model.fit(
-            corpus.batches(
-                recipe.live, settings.seed, steps * epochs, steps * callback.first
-            ),
-            initial_epoch=callback.first,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            shuffle=False,
-            verbose=0,
-            callbacks=[callback],
+        batches = corpus.batches(
+            recipe.live, settings.seed, steps * epochs, steps * callback.first
         )
+        if workers:
+            policy = precision(settings.precision)
+            build = partial(_model, recipe, corpus.filters(), policy)
+            shares.fit(model, build, _loss(recipe), workers, batches, callback)
+        else:
+            model.fit(
+                batches,
+                initial_epoch=callback.first,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                shuffle=False,
+                verbose=0,
+                callbacks=[callback],
+            )
     history = pd.DataFrame(callback.rows).astype({VAL_AREA: float})
     return Trained(
         _finished(recipe, corpus, callback.checkpoint(callback.best)),
