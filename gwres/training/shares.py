@@ -66,29 +66,35 @@ class Kept(keras.optimizers.Optimizer):
         self.assign(self.gradients[self._get_variable_index(variable)], gradient)
 
 
-class Rows(keras.layers.Dropout):
+class Rows(keras.layers.Layer):
     """Dropout of some rows of a batch, with the draws that they have in the whole.
 
     Args:
+        dropout: a Dropout.
         batch: rows of the whole batch.
-        kwargs: arguments of Dropout.
     """
 
-    def __init__(self, batch, **kwargs):
-        super().__init__(**kwargs)
-        self.batch = batch
+    def __init__(self, dropout, batch):
+        super().__init__(dtype=dropout.dtype_policy)
+        self.dropout, self.batch = dropout, batch
+
+    def build(self, shape):
+        """Make the variable that says which row of the batch comes first."""
         self.start = self.add_weight(
             name="start", shape=(), dtype="int32", initializer="zeros", trainable=False
         )
 
     def call(self, inputs, training=False):
-        """Drop what Dropout drops of the rows from `start` on."""
+        """Drop what the layer drops of the rows from `start` on."""
         if not training:
             return inputs
         whole = ops.ones((self.batch, *inputs.shape[1:]), inputs.dtype)
-        factors = super().call(whole, training=True)
         rows = self.start + ops.arange(ops.shape(inputs)[0], dtype="int32")
-        return inputs * ops.take(factors, rows, axis=0)
+        return inputs * ops.take(self.dropout(whole, training=True), rows, axis=0)
+
+    def compute_output_shape(self, shape):
+        """That of the inputs."""
+        return shape
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,11 @@ def seeds(model):
     return [one for one in model.non_trainable_variables if id(one) not in weights]
 
 
+def state(model):
+    """What all workers are given: the weights, and states of the random generators."""
+    return _arrays(model.trainable_variables), _arrays(seeds(model))
+
+
 def worker(build, loss, batch):
     """What a worker makes once: the network, and the function of its shares.
 
@@ -125,14 +136,13 @@ def worker(build, loss, batch):
         batch: rows of a whole batch.
 
     Returns:
-        Function of what all workers are given, (weights, states of the random
-        generators), and of one's own part, (first row, windows, labels), to `Share`.
+        Function of `state` and of one's own part, (first row, windows, labels), to
+        `Share`.
     """
 
     def replaced(layer):
-        if not isinstance(layer, keras.layers.Dropout):
-            return layer
-        return Rows(batch, **layer.get_config())
+        dropout = isinstance(layer, keras.layers.Dropout)
+        return Rows(layer, batch) if dropout else layer
 
     model = keras.models.clone_model(build(), clone_function=replaced)
     starts = [one.start for one in model.layers if isinstance(one, Rows)]
@@ -142,15 +152,11 @@ def worker(build, loss, batch):
 
     def share(common, part):
         before = time.process_time()
-        weights, states = common
+        weights, drawn = common
         start, windows, labels = part
-        for variables, values in (
-            (model.trainable_variables, weights),
-            (seeds(model), states),
-            (starts, [start] * len(starts)),
-        ):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
+        _assign(model.trainable_variables, weights)
+        _assign(seeds(model), drawn)
+        _assign(starts, [start] * len(starts))
         told = model.train_on_batch(windows, labels, return_dict=True)
         return Share(
             len(windows),
@@ -165,6 +171,11 @@ def worker(build, loss, batch):
 
 def _arrays(variables):
     return [ops.convert_to_numpy(one) for one in variables]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def parts(windows, labels, workers):
@@ -214,13 +225,11 @@ def fit(model, build, loss, workers, batches, callback):
             losses = []
             for step, (windows, labels) in enumerate(islice(batches, callback.steps)):
                 callback.on_train_batch_begin(step)
-                common = _arrays(model.trainable_variables), _arrays(seeds(model))
                 arrays = map(ops.convert_to_numpy, (windows, labels))
-                shares = crew.step(common, parts(*arrays, workers))
+                shares = crew.step(state(model), parts(*arrays, workers))
                 mean, gradients = joined(shares)
                 update(gradients)
-                for variable, state in zip(seeds(model), shares[0].seeds):
-                    variable.assign(state)
+                _assign(seeds(model), shares[0].seeds)
                 callback.core_seconds += sum(one.core_seconds for one in shares)
                 losses.append(mean)
             callback.on_epoch_end(epoch, {"loss": np.mean(losses)})
@@ -248,11 +257,9 @@ def _update(model):
             held = [
                 [one.value for one in some] for some in (optimizer.variables, variables)
             ]
-            learned, state = stepped(held[0], gradients, held[1])
-            for variable, value in zip(variables, learned):
-                variable.assign(value)
-            for variable, value in zip(optimizer.variables, state):
-                variable.assign(value)
+            learned, moments = stepped(held[0], gradients, held[1])
+            _assign(variables, learned)
+            _assign(optimizer.variables, moments)
 
         return update
 
