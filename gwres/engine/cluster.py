@@ -23,8 +23,9 @@ ASK_S = 1.0  # between looks at how many cores the cluster has
 def each(function, items, name):
     """As `work.each`, by the cluster at $RAY_ADDRESS."""
     ray = connected()
-    task = ray.remote(num_cpus=1, max_retries=TRIES - 1)(attempt)
-    function, items, handed = ray.put(function), iter(items), deque()
+    task = ray.remote(num_cpus=1, max_retries=TRIES - 1)(_attempt)
+    # In a list, so that a worker fetches it once and not for each item.
+    function, items, handed = [ray.put(function)], iter(items), deque()
     asked = -math.inf
     try:
         while True:
@@ -46,6 +47,25 @@ def each(function, items, name):
     finally:
         for _, reference in handed:
             ray.cancel(reference, force=True)
+
+
+_known = {}  # a worker's function, by its reference
+
+
+def _attempt(function, item):
+    """`attempt`, on a worker."""
+    [reference] = function
+
+    def work(item):
+        if reference not in _known:
+            import ray
+
+            made = ray.get(reference)
+            _known.clear()
+            _known[reference] = made
+        return _known[reference](item)
+
+    return attempt(work, item)
 
 
 def _outcome(ray, reference):

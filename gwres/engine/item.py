@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import threading
 import traceback
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 AHEAD = 2
 TRIES = 3  # an item that has cost so many workers is not given to another
 
-_at_work = False
+_here = threading.local()
 
 
 class Lost(Exception):
@@ -59,21 +60,46 @@ class Once:
         return self.made(*given)
 
 
+class Prepared:
+    """A function of an item that is made on the worker, once, from what it is made of.
+
+    It stands for what is heavy to send, or cannot be sent, such as a bank of templates.
+
+    Args:
+        make: function of a module that returns the function of an item.
+        inputs: what `make` is called with.
+    """
+
+    def __init__(self, make, *inputs):
+        self.make, self.inputs = make, inputs
+        self._function, self._turn = None, threading.Lock()
+
+    def __call__(self, item):
+        """What the function returns."""
+        with self._turn:
+            if self._function is None:
+                self._function = self.make(*self.inputs)
+        return self._function(item)
+
+    def __reduce__(self):
+        """What is sent to a worker."""
+        return Prepared, (self.make, *self.inputs)
+
+
 def at_work():
-    """Whether this process is working on an item."""
-    return _at_work
+    """Whether this thread is working on an item."""
+    return getattr(_here, "at_work", False)
 
 
 def attempt(function, item):
     """Work on an item: the function's result, or the `Failure` that it ended in."""
-    global _at_work
-    _at_work = True
+    _here.at_work = True
     try:
         return function(item)
     except Exception as error:
         return Failure(_portable(error), traceback.format_exc())
     finally:
-        _at_work = False
+        _here.at_work = False
 
 
 def _portable(error):

@@ -9,9 +9,13 @@ import os
 import pickle
 import signal
 import threading
-from collections import Counter
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
+
+from threadpoolctl import threadpool_limits
 
 from gwres.cores import cores, given
 from gwres.engine.item import AHEAD, TRIES, Failure, Lost, Once, attempt, lost, value
@@ -22,9 +26,28 @@ GRACE_S = 5.0  # from the end of a process's pipe to its own
 CONTEXT = get_context("spawn")
 
 
+def threaded(function, items, name, threads):
+    """As `work.each`, by threads of this process."""
+    items, handed = iter(items), deque()
+    # Those of the linear algebra would compete with them.
+    with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
+        try:
+            while True:
+                for item in islice(items, AHEAD * threads - len(handed)):
+                    handed.append((name(item), pool.submit(attempt, function, item)))
+                if not handed:
+                    return
+                called, result = handed.popleft()
+                yield value(result.result(), called)
+        finally:
+            for _, result in handed:
+                result.cancel()
+
+
 def each(function, items, name):
-    """As `work.each`, on this machine."""
+    """As `work.each`, by processes of this machine."""
     processes = given(SETTING) or cores()
+    function = pickle.dumps(function)
     ahead, items, again = AHEAD * processes, enumerate(items), []
     idle, busy, losses = [], {}, Counter()
     outcomes, called, due = {}, {}, 0
@@ -39,7 +62,7 @@ def each(function, items, name):
                     break
                 number, item = job
                 called.setdefault(number, name(item))
-                worker = idle.pop() if idle else _Worker(function)
+                worker = idle.pop() if idle else _Worker(function, processes)
                 busy[worker.pipe] = worker
                 worker.begin(number, item)
             if not called:
@@ -78,12 +101,11 @@ def hire(make, environment):
 class _Worker:
     """A process, this end of the pipe to it, and the item that it works on."""
 
-    def __init__(self, function):
+    def __init__(self, function, processes):
         self.pipe, theirs = CONTEXT.Pipe()
+        arguments = function, theirs, max(cores() // processes, 1)
         # A daemon ends with this process, even if what it was for is never finished.
-        self.process = CONTEXT.Process(
-            target=_work, args=(function, theirs), daemon=True
-        )
+        self.process = CONTEXT.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         # Else the pipe would not end with the process.
         theirs.close()
@@ -127,18 +149,27 @@ class _Worker:
         self.pipe.close()
 
 
-def _work(function, pipe):
-    """What a worker's process does."""
+def _work(function, pipe, share):
+    """What a worker's process does, with so many cores."""
     # Ctrl-C reaches all processes of a terminal: the one that gives the items ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     follow()
-    while True:
-        try:
-            data = pipe.recv_bytes()
-        except EOFError:
-            return
-        outcome = attempt(lambda data: function(pickle.loads(data)), data)
-        pipe.send_bytes(_packed(outcome))
+    # TensorFlow reads it when it begins, and would take all cores for each of us.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(share))
+    known = None
+
+    def work(data):
+        nonlocal known
+        known = known or pickle.loads(function)
+        return known(pickle.loads(data))
+
+    with threadpool_limits(share):
+        while True:
+            try:
+                data = pipe.recv_bytes()
+            except EOFError:
+                return
+            pipe.send_bytes(_packed(attempt(work, data)))
 
 
 def _packed(outcome):

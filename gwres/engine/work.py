@@ -4,6 +4,7 @@
 """
 
 import os
+import platform
 
 from gwres.cores import SETTING as CORES
 from gwres.cores import cores, given
@@ -14,7 +15,7 @@ from gwres.errors import InputError
 CLUSTER = "RAY_ADDRESS"
 
 
-def each(function, items, name=str):
+def each(function, items, name=str, threads=0):
     """Work on items with all workers that there are; their results, in order.
 
     The workers are processes of this machine, as many as $GWRES_WORKERS, or one for
@@ -23,10 +24,13 @@ def each(function, items, name=str):
     item. Progress is the caller's: see `progress`.
 
     Args:
-        function: of one item; of a module, so that a worker can import it. Its result
-            may be read-only.
+        function: of one item; of a module, so that a worker can import it, or an
+            `item.Prepared`. Its result may be read-only.
         items: iterable, not read further ahead than workers need.
         name: function of an item: what it is called if it fails.
+        threads: of this process, which work where neither workers nor a cluster are
+            asked for. For a function that spends its time outside Python, or that by
+            itself uses all cores, and whose own start would be long. 0: processes.
 
     Yields:
         The results.
@@ -45,6 +49,8 @@ def each(function, items, name=str):
         from gwres.engine import cluster
 
         return cluster.each(function, items, name)
+    if threads and not given(local.SETTING):
+        return local.threaded(function, items, name, threads)
     return local.each(function, items, name)
 
 
@@ -112,6 +118,20 @@ def _threads(count):
     # TensorFlow's, then those of JAX and of OpenMP.
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"
     return dict.fromkeys((CORES, *names, "OMP_NUM_THREADS"), str(count))
+
+
+def seen(path):
+    """A path that a worker reads, which may be on another machine.
+
+    Raises:
+        InputError: it is not there; the message names the machine.
+    """
+    if not path.exists():
+        raise InputError(
+            f"{path} must be on a disk that all workers read; {platform.node()} has "
+            "no such file"
+        )
+    return path
 
 
 def check():

@@ -1,14 +1,14 @@
 """The classical baseline: a matched filter that scores windows like any model."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 from keras import ops
-from threadpoolctl import threadpool_limits
 
 from gwres import cache
 from gwres.cores import cores
+from gwres.engine.item import Prepared
+from gwres.engine.work import each
 from gwres.errors import InputError, among
 from gwres.layers.evidence import Evidence
 from gwres.layers.templates import TESTS, Templates
@@ -108,8 +108,7 @@ def score(windows, asd, population, statistic="marginal", seed=0):
 
     Args:
         windows: strain, an array, memmap or `corpus.Windows` of shape (n, 3, 4096),
-            read a few at a time by one thread per core. Rows of zeros (missing
-            detectors) add nothing.
+            read a few at a time. Rows of zeros (missing detectors) add nothing.
         asd: as `whiten.fit_asd` gives it, float (3, 2049).
         population: a `Population`: the templates, the merger times and the distances.
         statistic: one of `NAMES`.
@@ -129,11 +128,30 @@ def score(windows, asd, population, statistic="marginal", seed=0):
     expected = len(DETECTORS), len(FREQUENCIES)
     if np.shape(asd) != expected:
         raise InputError(f"asd: expected shape {expected}, received {np.shape(asd)}")
-    count = len(windows)
+    known = getattr(windows, "asds", None)
+
+    def chunks():
+        for start in range(0, len(windows), CHUNK):
+            rows = slice(start, start + CHUNK)
+            yield start, np.asarray(windows[rows]), known(rows) if known else None
+
+    scorer = Prepared(_scorer, np.asarray(asd), population, statistic, seed)
+    finished = each(scorer, chunks(), _called, threads=cores())
+    counted = ((len(scores), scores) for scores in finished)
+    parts = list(progress(counted, len(windows), "matched filter"))
+    return np.array([value for scores in parts for value in scores], dtype=float)
+
+
+def _called(chunk):
+    start, strain, _ = chunk
+    return f"windows {start} to {start + len(strain) - 1}"
+
+
+def _scorer(asd, population, statistic, seed):
+    """A function of (start, strain, ASDs or None) that gives a list of scores."""
     rise = draws.RISE_HZ if statistic == "bayes" else RISE_HZ
     gains = gain(asd, FREQUENCIES, rise)
     level = gain(np.ones(len(FREQUENCIES)), FREQUENCIES, rise)
-    known = getattr(windows, "asds", None)
     prepare = {
         "reweighted": _reweighted,
         "coherent": partial(_coherent, False),
@@ -143,20 +161,14 @@ def score(windows, asd, population, statistic="marginal", seed=0):
     prepare = prepare.get(statistic, partial(_incoherent, statistic))
     scorer = prepare(population, asd)
 
-    def chunk(start):
-        rows = slice(start, start + CHUNK)
-        strain, local = np.asarray(windows[rows]), known(rows) if known else None
+    def chunk(item):
+        _, strain, local = item
         # Templates stay whitened by the fitted ASD, as in the networks.
         own = gains if local is None else level / refined(local)
         white = ops.convert_to_numpy(whiten(strain, own))
         return list(scorer(white, strain.any(axis=-1)))
 
-    starts = range(0, count, CHUNK)
-    # Threads of the linear algebra would compete with these.
-    with threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
-        finished = ((len(scores), scores) for scores in pool.map(chunk, starts))
-        chunks = list(progress(finished, count, "matched filter"))
-    return np.array([value for scores in chunks for value in scores], dtype=float)
+    return chunk
 
 
 def baseline(windows, asd, population, statistic="marginal", seed=0):

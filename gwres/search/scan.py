@@ -9,12 +9,16 @@ on there.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from gwres import cache
+from gwres.cores import cores
+from gwres.engine.item import Prepared
+from gwres.engine.work import each
 from gwres.errors import InputError
 from gwres.matched.design import filters
 from gwres.progress import progress
@@ -210,21 +214,33 @@ def _triggers(maps, offsets, spans, threshold):
     """Triggers of all slides, and the course of the search without one."""
     pieces, course = [], []
     whole = {name: spans.get(name, []) for name in maps.paths}
-
-    def each():
-        for slide, own in offsets.items():
-            least = slides.LEAST if slide else 1
-            yield 1, (slide, triggers.find(maps, own, whole, least, threshold))
-
-    for slide, chunks in progress(each(), len(offsets), "time slides", "slide"):
-        for times, ratios, every, begin in chunks:
-            pieces.append((slide, times, ratios))
-            if not slide:
-                course.append(_course(every, begin))
+    slide = partial(_slide, maps, whole, threshold)
+    finished = ((1, own) for own in each(slide, offsets.items(), _of, cores()))
+    for own, seconds in progress(finished, len(offsets), "time slides", "slide"):
+        pieces += own
+        course += seconds
     columns = ["time", "statistic"]
     return triggers.table(pieces), pd.concat(
         course or [pd.DataFrame(columns=columns, dtype=float)], ignore_index=True
     )
+
+
+def _of(offsets):
+    return f"slide {offsets[0]}"
+
+
+def _slide(maps, spans, threshold, offsets):
+    """The triggers of a slide, as pieces of `triggers.table`, and their course."""
+    slide, own = offsets
+    pieces, course = [], []
+    least = slides.LEAST if slide else 1
+    for times, ratios, every, begin in triggers.find(
+        maps, own, spans, least, threshold
+    ):
+        pieces.append((slide, times, ratios))
+        if not slide:
+            course.append(_course(every, begin))
+    return pieces, course
 
 
 def _course(every, begin):
@@ -259,26 +275,41 @@ def _wanted(agreed, start, step_s, count):
 def _scored(judge, stretch, wanted, offsets, folder, name):
     """The windows with a network's logits and detectors, part by part."""
     pairs = list(zip(wanted["slide"].tolist(), wanted["time"].tolist()))
-    held = Snrs(judge.scorer, stretch) if judge.scorer.templates else None
-
-    def parts():
-        for first in range(0, len(pairs), PART):
-            chosen = pairs[first : first + PART]
-            # Of other slides or triggers it is another part.
-            path = folder / f"{name}-{first:09d}-{cache.digest(chosen)}.parquet"
-            if not path.is_file():
-                rows = windows.score(
-                    judge.scorer, stretch, chosen, offsets, judge.merger_s, held
-                )
-                part = pd.DataFrame(list(rows), columns=["statistic", "detectors"])
-                with cache.replacing(path) as scratch:
-                    part.to_parquet(scratch, index=False)
-            yield len(chosen), pd.read_parquet(path)
-
-    tables = list(progress(parts(), len(pairs), f"network, {name}"))
+    parts = {}
+    for first in range(0, len(pairs), PART):
+        chosen = pairs[first : first + PART]
+        # Of other slides or triggers it is another part.
+        path = folder / f"{name}-{first:09d}-{cache.digest(chosen)}.parquet"
+        parts[path] = chosen
+    missing = {path: chosen for path, chosen in parts.items() if not path.is_file()}
+    look = Prepared(_look, judge, stretch, offsets)
+    looked = zip(missing.items(), each(look, missing.values(), _first, threads=1))
+    counted = ((len(chosen), (path, part)) for (path, chosen), part in looked)
+    total = sum(map(len, missing.values()))
+    for path, part in progress(counted, total, f"network, {name}"):
+        with cache.replacing(path) as scratch:
+            part.to_parquet(scratch, index=False)
+    tables = [pd.read_parquet(path) for path in parts]
     empty = pd.DataFrame({"statistic": pd.Series(dtype=float), "detectors": ""})
     logits = pd.concat(tables or [empty], ignore_index=True)
     return pd.concat([wanted, logits], axis=1)
+
+
+def _first(pairs):
+    slide, time = pairs[0]
+    return f"windows from slide {slide}, GPS {time:.1f} on"
+
+
+def _look(judge, stretch, offsets):
+    """A function of pairs of slide and time to a table of logits and detectors."""
+    held = Snrs(judge.scorer, stretch) if judge.scorer.templates else None
+    known = judge.scorer, stretch
+
+    def look(pairs):
+        rows = windows.score(*known, pairs, offsets, judge.merger_s, held)
+        return pd.DataFrame(list(rows), columns=["statistic", "detectors"])
+
+    return look
 
 
 def _clustered(scored, length_s, step_s, agreed):

@@ -14,6 +14,8 @@ import pandas as pd
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import find_peaks
 
+from gwres.engine.item import Prepared
+from gwres.engine.work import each, seen
 from gwres.layers.templates import AFTER, CURVE, FOLD, Templates
 from gwres.matched.reweighted import BINS, FREEDOM, chi_squared
 from gwres.search import snrs
@@ -53,11 +55,15 @@ class Maps:
     count: int
     _maps: dict = field(default_factory=dict, repr=False, compare=False)
 
+    def __reduce__(self):
+        """What is sent to a worker: where the maps lie, not the maps."""
+        return Maps, (self.paths, self.start, self.bins, self.count)
+
     def rows(self, detector, first, stop):
         """Rows of a detector, float32 (stop - first, templates); zeros outside."""
         if detector not in self._maps:
             shape = self.bins, self.count
-            path = self.paths[detector]
+            path = seen(self.paths[detector])
             self._maps[detector] = np.memmap(path, np.float16, "r", shape=shape)
         low, high = np.clip((first, stop), 0, self.bins)
         rows = np.zeros((stop - first, self.count), np.float32)
@@ -76,23 +82,37 @@ def measure(stretch, filters, folder):
     Returns:
         `Maps`.
     """
-    design, prior = filters.coarse, filters.coarse_prior
-    layer = Templates(design.grid, dtype="float32")
-    layer.fit(design)
+    design = filters.coarse
+    part = Prepared(_parts, design, filters.coarse_prior, stretch)
     bins, paths = stretch.samples // BIN, {}
     for detector in stretch.detectors:
-        weight = _weight(prior, detector)
         path = Path(folder) / f"{detector}.f2"
 
-        def parts(done, detector=detector, weight=weight):
-            for first in range(done * PART, bins * BIN, PART):
-                stop = min(first + PART, bins * BIN)
-                yield _part(layer, stretch, detector, first, stop, weight)
+        def parts(done, detector=detector):
+            starts = range(done * PART, bins * BIN, PART)
+            spans = [(detector, one, min(one + PART, bins * BIN)) for one in starts]
+            return each(part, spans, _called, threads=1)
 
         name = f"templates of {detector}"
         appended(path, bins, PART // BIN, 2 * design.grid.count, parts, name)
         paths[detector] = path
     return Maps(paths, stretch.start, bins, design.grid.count)
+
+
+def _called(span):
+    detector, first, stop = span
+    return f"{detector}, samples {first} to {stop - 1}"
+
+
+def _parts(design, prior, stretch):
+    """A function of (detector, first sample, the one after the last) to rows."""
+    layer = Templates(design.grid, dtype="float32")
+    layer.fit(design)
+
+    def part(span):
+        return _part(layer, stretch, *span, _weight(prior, span[0]))
+
+    return part
 
 
 def _weight(prior, detector):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gwres.engine.work import seen
 from gwres.layers.whiten import fade
 from gwres.progress import progress
 from gwres.search import psd
@@ -36,12 +37,18 @@ class Stretch:
     whole: dict
     _map: dict = field(default_factory=dict, repr=False, compare=False)
 
+    def __reduce__(self):
+        """What is sent to a worker: where the strain lies, not the strain."""
+        own = self.path, self.start, self.samples, self.detectors, self.whole
+        return Stretch, own
+
     @property
     def strain(self):
         """The whitened strain, a memory map (samples, detectors)."""
         if not self._map:
             shape = self.samples, len(self.detectors)
-            self._map[0] = np.memmap(self.path, np.float32, "r", shape=shape)
+            path = seen(self.path)
+            self._map[0] = np.memmap(path, np.float32, "r", shape=shape)
         return self._map[0]
 
     def series(self, detector, first, stop):

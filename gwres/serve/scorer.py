@@ -1,6 +1,8 @@
 """Strain in, logit and probability out, from the files of one network or several."""
 
+import tempfile
 import threading
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -42,7 +44,10 @@ class Scorer:
         stack = files.pop("stack", None)
         self.stack = Stack.read(stack) if stack else SINGLE
         names = sorted(files, key=lambda name: (len(name), name))
-        classifiers = [keras.models.load_model(files[name]) for name in names]
+        self.classifiers = {
+            name: keras.models.load_model(files[name]) for name in names
+        }
+        classifiers = list(self.classifiers.values())
         # What the first network was fitted to, for whoever has no other.
         self.asd = classifiers[0].get_layer("whiten").asd.numpy()
         # One graph for batches of any size, traced now and not at the first request.
@@ -69,6 +74,16 @@ class Scorer:
                 self.snr = tf.function(self.templates.snr)
         # Callers take turns: each uses all cores, and memory does not grow with them.
         self.turn = threading.Lock()
+
+    def __reduce__(self):
+        """What is sent to a worker: the networks, as files have them."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, one in self.classifiers.items():
+                one.save(Path(folder) / f"{name}.keras")
+            if self.stack is not SINGLE:
+                self.stack.write(Path(folder) / "stack.json")
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        return _received, (files,)
 
     def __call__(self, windows, asds=None):
         """Score windows: `rows` as a DataFrame."""
@@ -148,3 +163,14 @@ class Scorer:
             {"logit": one, "probability": p, "detectors": detectors}
             for one, p, detectors in zip(logit.tolist(), probability.tolist(), names)
         ]
+
+
+def _received(files):
+    """The `Scorer` of files, dict of name to bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {}
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.write_bytes(content)
+            paths[path.stem] = path
+        return Scorer(paths)

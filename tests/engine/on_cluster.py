@@ -62,7 +62,7 @@ def kill_one():
     """Kill a worker that is in an item."""
     while True:
         for process in psutil.process_iter(["cmdline"]):
-            if "ray::attempt" in " ".join(process.info["cmdline"] or []):
+            if "ray::_attempt" in " ".join(process.info["cmdline"] or []):
                 os.kill(process.pid, signal.SIGKILL)
                 return
         time.sleep(0.01)
