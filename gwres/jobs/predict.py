@@ -1,15 +1,19 @@
-"""The job that scores the test windows of a G2Net folder into a submission."""
+"""The job that scores windows without labels into a submission."""
 
 import csv
 import logging
+from collections import deque
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from scipy.special import expit
 
 from gwres import cache
-from gwres.data import g2net
+from gwres.data import unlabelled
+from gwres.engine.work import each
 from gwres.errors import InputError
 from gwres.jobs.publish import publish
 from gwres.pages import notes
@@ -19,86 +23,87 @@ from gwres.serve.scorer import BATCH
 from gwres.tracking import log, registry, tags
 
 logger = logging.getLogger(__name__)
-PART = 1024  # windows that are scored before they are put on disk
+PART = 256  # windows that are scored before they are put on disk
 UNKNOWN = 0.5  # what a window gets that cannot be read: the sample's own value
 SHOWN = 20  # bad files named on the screen; all are in the list beside the submission
 APART = 2.0**-50  # of targets of different logits; a reader of the CSV may round
 
 
 def predict(model, data, out):
-    """Score the test windows of a G2Net folder with a registered model.
+    """Score windows with a registered model: processes and a cluster may help.
 
     Args:
         model: see `registry.pin`.
-        data: the folder, with sample_submission.csv and test/.
+        data: a G2Net folder, with sample_submission.csv and test/; or a Parquet file,
+            see `unlabelled.Rows`.
         out: path of the CSV to write.
 
     Raises:
-        InputError: no such model, folder or ids, or no window that can be read.
+        InputError: no such model, folder, file or ids, or no window that can be read.
     """
     out = Path(out)
     if out.is_dir():
         raise InputError(f"out must be the file to write; received the folder {out}")
-    ids = g2net.submission(data)
+    windows = unlabelled.opened(data)
     uri = registry.pin(model)
-    score = registered.load(uri)
-    logger.info("scoring %s windows of %s with %s", f"{len(ids):,}", data, uri)
+    scorer = registered.load(uri)
+    logger.info("scoring %s windows of %s with %s", f"{len(windows.ids):,}", data, uri)
     made_from = {
         "model": registry.identity(uri),
-        "data": str(Path(data).resolve()),
-        "ids": ids,
+        "data": windows.key,
+        "ids": windows.ids,
+        "part": PART,
     }
     with cache.workplace(made_from) as folder:
-        bad = write(data, ids, score, out, folder)
-    warnings = []
+        bad = write(windows, scorer, out, folder)
+    counts, warnings = (len(windows.ids), len(bad)), []
     if len(bad):
         warnings = [
-            f"{len(bad):,} of {len(ids):,} windows could not be read and have the "
+            f"{len(bad):,} of {counts[0]:,} windows could not be read and have the "
             f"target {UNKNOWN}; {listed(out)} says why"
         ]
     written = [path for path in (out, listed(out)) if path.is_file()]
     for path in written:
         log.file(path)
-    names, counts = [path.name for path in written], (len(ids), len(bad))
+    names = [path.name for path in written]
     publish(
-        lambda place: notes.predicted(uri, data, counts, place, names),
-        metrics={tags.SCORED: len(ids), tags.BAD: len(bad)},
+        lambda place: notes.predicted(uri, str(windows), counts, place, names),
+        metrics={tags.SCORED: counts[0], tags.BAD: len(bad)},
         warnings=warnings,
         named={tags.MODEL: uri},
     )
-    logger.info("%s holds %s targets", out, f"{len(ids):,}")
+    logger.info("%s holds %s targets", out, f"{counts[0]:,}")
 
 
-def write(root, ids, score, out, folder):
-    """Score test windows and write the submission.
+def write(windows, score, out, folder):
+    """Score windows and write the submission.
 
     Args:
-        root: the G2Net folder, whose test/ holds the windows.
-        ids: of the windows, in the order to be written.
-        score: function of strain (n, 3, 4096) to a DataFrame with a column logit.
+        windows: `unlabelled.Files` or `unlabelled.Rows`.
+        score: function of strain (n, 3, 4096), and of each window's ASD where it is
+            known, to a DataFrame with a column logit. It is sent to the workers.
         out: path of the CSV of columns id and target, the probability.
         folder: for parts that are done; a call that finds some goes on after them.
 
     Returns:
         DataFrame of columns id and reason: the windows that got `UNKNOWN`, as
-        `listed(out)` names them, too. A file is named where it is found to be bad.
+        `listed(out)` names them, too. A window is named where it is found to be bad.
 
     Raises:
         InputError: no window could be read.
     """
-    root, folder = Path(root), Path(folder)
-    starts = range(0, len(ids), PART)
-    made = (
-        (len(ids[i : i + PART]), _part(root, ids[i : i + PART], score, folder, i))
-        for i in starts
-    )
-    table = pd.concat(progress(made, len(ids), "predict"), ignore_index=True)
+    folder = Path(folder)
+    for part, table in _scored(windows, score, folder):
+        for row in table[table["logit"].isna()][:SHOWN].itertuples():
+            logger.warning("not scored: %s", row.reason)
+        with cache.replacing(_place(folder, part.start)) as scratch:
+            table.to_parquet(scratch, index=False)
+    places = sorted(folder.glob("*.parquet"))
+    table = pd.concat([pd.read_parquet(path) for path in places], ignore_index=True)
     bad = table[table["logit"].isna()]
     if len(bad) == len(table):
-        raise InputError(
-            f"{root / 'test'}: no window can be read; the first: "
-            f"{bad['reason'].iloc[0]}"
-        )
+        reason = bad["reason"].iloc[0]
+        raise InputError(f"{windows}: no window can be read; the first: {reason}")
     values = np.full(len(table), UNKNOWN)
     known = table["logit"].notna().to_numpy()
     values[known] = targets(table["logit"].to_numpy()[known])
@@ -111,6 +116,48 @@ def write(root, ids, score, out, folder):
         rows.writerow(["id", "target"])
         rows.writerows(zip(table["id"], values.tolist()))
     return bad[["id", "reason"]]
+
+
+def _place(folder, start):
+    return folder / f"{start:09d}.parquet"
+
+
+def _scored(windows, score, folder):
+    """Parts that are not done, each with the table of its scores."""
+    handed = deque()
+    done = [pq.read_metadata(path).num_rows for path in folder.glob("*.parquet")]
+
+    def missing():
+        for part in windows.parts(PART):
+            if not _place(folder, part.start).is_file():
+                handed.append(part)
+                yield part
+
+    # One thread, for the networks use all cores by themselves.
+    tables = each(partial(_table, score), missing(), _called, threads=1)
+    finished = ((len(table), table) for table in tables)
+    for table in progress(finished, len(windows.ids) - sum(done), "predict"):
+        yield handed.popleft(), table
+
+
+def _called(part):
+    return f"windows {part.start} to {part.start + len(part.ids) - 1}"
+
+
+def _table(score, part):
+    """Rows of id, logit (NaN where the window is bad) and reason."""
+    tables = []
+    for first in range(0, len(part.ids), BATCH):
+        stop = min(first + BATCH, len(part.ids))
+        windows, asds, reasons = part.read(first, stop)
+        ids = part.ids[first:stop]
+        table = pd.DataFrame({"id": ids, "logit": np.nan, "reason": reasons})
+        if windows:
+            given = [np.stack(one) for one in (windows, asds) if one is not None]
+            scored = score(*given)["logit"].to_numpy()
+            table.loc[table["reason"] == "", "logit"] = scored
+        tables.append(table)
+    return pd.concat(tables)
 
 
 def listed(out):
@@ -138,33 +185,3 @@ def targets(logits):
     lowered = (values - steps)[loud][::-1]
     values[loud] = np.minimum.accumulate(lowered)[::-1] + steps[loud]
     return values[where]
-
-
-def _part(root, ids, score, folder, start):
-    path = folder / f"{start:09d}.parquet"
-    if not path.is_file():
-        table = pd.concat(
-            [_batch(root, ids[i : i + BATCH], score) for i in range(0, len(ids), BATCH)]
-        )
-        for row in table[table["logit"].isna()][:SHOWN].itertuples():
-            logger.warning("not scored: %s", row.reason)
-        with cache.replacing(path) as scratch:
-            table.to_parquet(scratch, index=False)
-    return pd.read_parquet(path)
-
-
-def _batch(root, ids, score):
-    """Rows of id, logit (NaN where the file is bad) and reason."""
-    windows, reasons = [], []
-    for name in ids:
-        try:
-            window = g2net.read(g2net.locate(root / "test", name))
-            windows.append(window.astype(np.float64))
-            reasons.append("")
-        except (InputError, OSError) as error:
-            reasons.append(str(error))
-    table = pd.DataFrame({"id": ids, "logit": np.nan, "reason": reasons})
-    if windows:
-        scored = score(np.stack(windows))["logit"].to_numpy()
-        table.loc[table["reason"] == "", "logit"] = scored
-    return table

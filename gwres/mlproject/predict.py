@@ -1,4 +1,4 @@
-"""Score a G2Net test folder: `mlflow run . -e predict -P data=/data/g2net`."""
+"""Score windows without labels: `mlflow run . -e predict -P data=/data/g2net`."""
 
 import sys
 
@@ -19,7 +19,7 @@ def main(argv):
         out=(str, "submission.csv"),
     )
     if not own["data"]:
-        raise InputError("data must be a G2Net folder; received none")
+        raise InputError("data must be a G2Net folder or a Parquet file; received none")
     predict(**own)
 
 

@@ -175,7 +175,7 @@ def predicted(uri, data, counts, place, files):
 
     Args:
         uri: of the model, such as models:/gwres-ensemble/1.
-        data: the folder that was scored.
+        data: the folder or the file that was scored.
         counts: windows in all, and those that could not be read.
         place: (experiment id, run id).
         files: names of the artifacts.
@@ -188,7 +188,7 @@ def predicted(uri, data, counts, place, files):
     return joined(
         [
             f"### {windows:,} windows scored",
-            f"**{windows - bad:,}** windows of `{data}/test` have the probability that "
+            f"**{windows - bad:,}** windows of `{data}` have the probability that "
             f"{model_link(uri)} gives them; **{bad:,}** could not be read.",
             f"**Files** {links}.",
         ]

@@ -1,7 +1,10 @@
 """Logged and registered models as scorers, in this process."""
 
+from functools import partial
+
 import numpy as np
 
+from gwres.engine.work import each
 from gwres.errors import InputError
 from gwres.progress import progress
 from gwres.serve.scorer import BATCH, Scorer
@@ -41,8 +44,15 @@ def score(uri, windows):
     Raises:
         InputError: see `load`, or what `Scorer.rows` refuses.
     """
-    scorer = load(uri)
-    chunks = windows.chunks(BATCH)
-    parts = ((len(chunk[0]), scorer(*chunk)["logit"]) for chunk in chunks)
+    scored = each(partial(_logits, load(uri)), windows.chunks(BATCH), _called, 1)
+    parts = ((len(logits), logits) for logits in scored)
     logits = list(progress(parts, len(windows), uri))
     return windows.table.assign(logit=np.concatenate(logits))
+
+
+def _logits(scorer, chunk):
+    return scorer(*chunk)["logit"].to_numpy()
+
+
+def _called(chunk):
+    return f"a batch of {len(chunk[0])} windows"

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit
 
-from gwres.data import g2net
+from gwres.data import g2net, unlabelled
 from gwres.errors import InputError
 from gwres.jobs import predict
 from gwres.simulate import dataset
@@ -49,9 +51,8 @@ def small(monkeypatch):
 
 def write(root, folder, model, out=None):
     folder.mkdir(exist_ok=True)
-    ids = g2net.submission(root)
     out = out or folder / "out" / "submission.csv"
-    return predict.write(root, ids, model, out, folder), out
+    return predict.write(unlabelled.opened(root), model, out, folder), out
 
 
 def path(root, name):
@@ -108,10 +109,100 @@ def test_a_killed_one_goes_on(root, tmp_path, small):
     assert out.read_bytes() == whole.read_bytes()
 
 
+def rows(root, count=COUNT):
+    """The windows of the folder as columns of Parquet."""
+    ids = g2net.submission(root)[:count]
+    strain = [np.load(path(root, name)).astype(np.float32).ravel() for name in ids]
+    return {"id": ids, "strain": strain}
+
+
+def parquet(columns, path, **options):
+    pq.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def test_a_parquet_file_gives_the_same(root, tmp_path, small):
+    # Row groups and parts end at different rows.
+    table = parquet(rows(root), tmp_path / "windows.parquet", row_group_size=11)
+    _, whole = write(root, tmp_path / "files", Model())
+    with pytest.raises(KeyboardInterrupt):
+        write(table, tmp_path / "rows", Model(fail_after=17))
+    second = Model()
+    bad, out = write(table, tmp_path / "rows", second)
+    assert second.seen < COUNT - 8
+    assert not len(bad)
+    one, other = pd.read_csv(out), pd.read_csv(whole)
+    assert one["id"].equals(other["id"])
+    assert one["target"].to_numpy() == pytest.approx(other["target"], abs=1e-6)
+
+
+def test_bad_rows_are_named_and_the_rest_is_scored(root, tmp_path, small):
+    columns = rows(root, 6)
+    columns["strain"][1] = columns["strain"][1][:-1]
+    columns["strain"][2][7] = np.nan
+    columns["strain"][4] = None
+    table = parquet(columns, tmp_path / "windows.parquet")
+    bad, out = write(table, tmp_path / "work", Model())
+    assert bad["id"].tolist() == [columns["id"][number] for number in (1, 2, 4)]
+    reasons = bad["reason"].tolist()
+    assert "expected 12,288 numbers, received 12,287" in reasons[0]
+    assert "NaN" in reasons[1]
+    assert "received 0" in reasons[2]
+    assert (pd.read_csv(out)["target"] == 0.5).tolist() == [0, 1, 1, 0, 1, 0]
+
+
+def test_asds_of_rows_reach_the_model(root, tmp_path, small):
+    columns = rows(root, 6)
+    asds = np.full((6, 3, 513), 1e-23) * np.arange(1, 7)[:, None, None]
+    columns["asd"] = list(asds.reshape(6, -1))
+    table = parquet(columns, tmp_path / "windows.parquet")
+    given = []
+
+    def model(windows, asds):
+        given.extend(asds[:, 0, 0])
+        return pd.DataFrame({"logit": logits(windows)})
+
+    write(table, tmp_path / "work", model)
+    assert given == pytest.approx(np.arange(1, 7) * 1e-23)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": None}, "expected the columns id, text, and strain"),
+        ({"strain": None}, "expected the columns id, text, and strain"),
+        ({"id": [1, 2]}, "expected the columns id, text.*received id .int64."),
+        ({"strain": [1.0, 2.0]}, "strain must hold flat lists of numbers; received do"),
+        ({"id": ["a", "a"]}, "2 rows, 0 without an id and 1 different ids"),
+        ({"id": ["a", None]}, "2 rows, 1 without an id"),
+    ],
+)
+def test_wrong_tables(root, tmp_path, change, message):
+    columns = {k: v for k, v in (rows(root, 2) | change).items() if v is not None}
+    table = parquet(columns, tmp_path / "windows.parquet")
+    with pytest.raises(InputError, match=message):
+        unlabelled.opened(table)
+
+
+def test_a_damaged_table_is_named(root, tmp_path, small):
+    table = parquet(rows(root), tmp_path / "windows.parquet", row_group_size=11)
+    whole = table.read_bytes()
+    table.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="windows.parquet: expected Parquet"):
+        unlabelled.opened(table)
+    middle = len(whole) // 2
+    table.write_bytes(whole[:middle] + bytes(200_000) + whole[middle + 200_000 :])
+    with pytest.raises(InputError, match="windows.parquet: rows from .* cannot be"):
+        write(table, tmp_path / "work", Model())
+
+
 def test_no_window_that_can_be_read_is_an_error(root, tmp_path, small):
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "sample_submission.csv").write_text("id,target\nabc,0.5\n")
+    with pytest.raises(InputError, match="expected a folder test/; there is none"):
+        unlabelled.opened(copy)
+    (copy / "test").mkdir()
     with pytest.raises(InputError, match="no window can be read.*no such file"):
         write(copy, tmp_path / "work", Model())
     assert not (tmp_path / "work" / "out").exists()
@@ -134,7 +225,7 @@ def test_wrong_samples(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         g2net.submission(tmp_path)
     with pytest.raises(InputError, match="there is no folder"):
-        g2net.submission(tmp_path / "nowhere")
+        unlabelled.opened(tmp_path / "nowhere")
 
 
 def test_targets_keep_the_order_of_the_loudest():
