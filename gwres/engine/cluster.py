@@ -8,22 +8,56 @@ import re
 import socket
 import time
 from collections import deque
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import gwres
-from gwres.engine.item import AHEAD, TRIES, Failure, Lost, Once, attempt, lost, value
+from gwres.cores import SETTING as CORES
+from gwres.cores import given
+from gwres.engine.item import (
+    AHEAD,
+    CLUSTER,
+    TRIES,
+    Failure,
+    Lost,
+    Once,
+    alone,
+    attempt,
+    lost,
+    value,
+)
 from gwres.errors import InputError
 
-ADDRESS = "RAY_ADDRESS"
+ADDRESS = CLUSTER
 INSTALL = "pip install 'gwres[cluster]'"
 ASK_S = 1.0  # between looks at how many cores the cluster has
 
 
 def each(function, items, name):
     """As `work.each`, by the cluster at $RAY_ADDRESS."""
+    for called, outcome in _outcomes({"num_cpus": 1}, attempt, function, items, name):
+        yield value(outcome, called)
+
+
+def jobs(function, items, name):
+    """As `work.jobs`, by the cluster at $RAY_ADDRESS."""
+    share = given(CORES) or 1
+    # A process of Ray's ends after one call of such a task.
+    needs, how = {"num_cpus": share, "max_calls": 1}, partial(_job, share)
+    for _, outcome in _outcomes(needs, how, function, items, name):
+        yield outcome
+
+
+def _job(share, function, item):
+    os.environ[CORES] = str(share)
+    return alone(function, item)
+
+
+def _outcomes(needs, how, function, items, name):
+    """What items are called, and what came of them, in order."""
     ray = connected()
-    task = ray.remote(num_cpus=1, max_retries=TRIES - 1)(_attempt)
+    task = ray.remote(max_retries=TRIES - 1, **needs)(_attempt)
     # In a list, so that a worker fetches it once and not for each item.
     function, items, handed = [ray.put(function)], iter(items), deque()
     asked = -math.inf
@@ -34,7 +68,7 @@ def each(function, items, name):
                 asked = time.monotonic()
                 ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 0)))
             for item in islice(items, max(0, ahead - len(handed))):
-                handed.append((name(item), task.remote(function, item)))
+                handed.append((name(item), task.remote(how, function, item)))
             if not handed:
                 return
             called, reference = handed[0]
@@ -43,7 +77,7 @@ def each(function, items, name):
             except Lost as how:
                 outcome = lost(str(how))
             handed.popleft()
-            yield value(outcome, called)
+            yield called, outcome
     finally:
         for _, reference in handed:
             ray.cancel(reference, force=True)
@@ -52,8 +86,8 @@ def each(function, items, name):
 _known = {}  # a worker's function, by its reference
 
 
-def _attempt(function, item):
-    """`attempt`, on a worker."""
+def _attempt(how, function, item):
+    """`attempt` or `_job`, on a worker."""
     [reference] = function
 
     def work(item):
@@ -65,7 +99,7 @@ def _attempt(function, item):
             _known[reference] = made
         return _known[reference](item)
 
-    return attempt(work, item)
+    return how(work, item)
 
 
 def _outcome(ray, reference):

@@ -5,11 +5,14 @@ import pickle
 import threading
 import traceback
 from dataclasses import dataclass
+from functools import partial
 
 # Items handed out and not yet passed on, for each worker: one that it works on, and
 # one so that it need not wait for its neighbours.
 AHEAD = 2
 TRIES = 3  # an item that has cost so many workers is not given to another
+# Where workers are asked for, by number or by address.
+WORKERS, CLUSTER = "GWRES_WORKERS", "RAY_ADDRESS"
 
 _here = threading.local()
 
@@ -100,6 +103,18 @@ def attempt(function, item):
         return Failure(_portable(error), traceback.format_exc())
     finally:
         _here.at_work = False
+
+
+def alone(function, item):
+    """`attempt` of a long job in a process of its own, which may hire workers here."""
+    for setting in (WORKERS, CLUSTER):
+        os.environ.pop(setting, None)
+    return attempt(partial(_freely, function), item)
+
+
+def _freely(function, item):
+    _here.at_work = False
+    return function(item)
 
 
 def _portable(error):

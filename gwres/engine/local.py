@@ -11,16 +11,29 @@ import signal
 import threading
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
 from threadpoolctl import threadpool_limits
 
+from gwres.cores import SETTING as CORES
 from gwres.cores import cores, given
-from gwres.engine.item import AHEAD, TRIES, Failure, Lost, Once, attempt, lost, value
+from gwres.engine.item import (
+    AHEAD,
+    TRIES,
+    WORKERS,
+    Failure,
+    Lost,
+    Once,
+    alone,
+    attempt,
+    lost,
+    value,
+)
 
-SETTING = "GWRES_WORKERS"
+SETTING = WORKERS
 GRACE_S = 5.0  # from the end of a process's pipe to its own
 # Spawned, not forked: a fork of a process with TensorFlow's threads hangs.
 CONTEXT = get_context("spawn")
@@ -47,7 +60,24 @@ def threaded(function, items, name, threads):
 def each(function, items, name):
     """As `work.each`, by processes of this machine."""
     processes = given(SETTING) or cores()
-    function = pickle.dumps(function)
+    # TensorFlow reads it when it begins, and would take all cores for each of them.
+    share = {"TF_NUM_INTRAOP_THREADS": str(max(1, cores() // processes))}
+    hired = partial(_Worker, pickle.dumps(function), share, attempt)
+    for called, outcome in _outcomes(hired, processes, items, name):
+        yield value(outcome, called)
+
+
+def jobs(function, items, name):
+    """As `work.jobs`, by processes of this machine."""
+    processes = given(SETTING) or 1
+    share = {CORES: str(max(1, cores() // processes))}
+    hired = partial(_Worker, pickle.dumps(function), share, alone)
+    for _, outcome in _outcomes(hired, processes, items, name):
+        yield outcome
+
+
+def _outcomes(hired, processes, items, name):
+    """What items are called, and what came of them, in order."""
     ahead, items, again = AHEAD * processes, enumerate(items), []
     idle, busy, losses = [], {}, Counter()
     outcomes, called, due = {}, {}, 0
@@ -62,7 +92,7 @@ def each(function, items, name):
                     break
                 number, item = job
                 called.setdefault(number, name(item))
-                worker = idle.pop() if idle else _Worker(function, processes)
+                worker = idle.pop() if idle else hired()
                 busy[worker.pipe] = worker
                 worker.begin(number, item)
             if not called:
@@ -73,7 +103,10 @@ def each(function, items, name):
                 worker = busy.pop(pipe)
                 try:
                     outcomes[worker.number] = worker.outcome()
-                    idle.append(worker)
+                    if worker.once:
+                        worker.leave()
+                    else:
+                        idle.append(worker)
                 except Lost as how:
                     losses[worker.number] += 1
                     if losses[worker.number] < TRIES:
@@ -81,7 +114,7 @@ def each(function, items, name):
                     else:
                         outcomes[worker.number] = lost(str(how))
             if due in outcomes:
-                yield value(outcomes.pop(due), called.pop(due))
+                yield called.pop(due), outcomes.pop(due)
                 due += 1
     finally:
         for worker in [*idle, *busy.values()]:
@@ -95,17 +128,27 @@ def hire(make, environment):
         make: as for `Once`.
         environment: as for `Once`.
     """
-    return _Worker(Once(make, environment))
+    return _Worker(pickle.dumps(Once(make, environment)), environment, attempt)
 
 
 class _Worker:
-    """A process, this end of the pipe to it, and the item that it works on."""
+    """A process, this end of the pipe to it, and the item that it works on.
 
-    def __init__(self, function, processes):
+    Args:
+        function: of an item, pickled.
+        environment: dict of variables for the process.
+        how: `attempt`; or `alone`, for one item that may have workers of its own.
+    """
+
+    def __init__(self, function, environment, how):
         self.pipe, theirs = CONTEXT.Pipe()
-        arguments = function, theirs, max(cores() // processes, 1)
-        # A daemon ends with this process, even if what it was for is never finished.
-        self.process = CONTEXT.Process(target=_work, args=arguments, daemon=True)
+        self.once = how is alone
+        arguments = function, theirs, environment, how
+        # A daemon ends with this process, even if what it was for is never finished; it
+        # has no processes of its own. The others follow it by themselves.
+        self.process = CONTEXT.Process(
+            target=_work, args=arguments, daemon=not self.once
+        )
         self.process.start()
         # Else the pipe would not end with the process.
         theirs.close()
@@ -142,6 +185,11 @@ class _Worker:
             return "the last was killed, as the system does when memory runs out"
         return f"the last ended with exit code {code}"
 
+    def leave(self):
+        """Let the process end by itself, as it does when its pipe is closed."""
+        self.pipe.close()
+        self.process.join()
+
     def end(self):
         """End the process now."""
         self.process.terminate()
@@ -149,13 +197,12 @@ class _Worker:
         self.pipe.close()
 
 
-def _work(function, pipe, share):
-    """What a worker's process does, with so many cores."""
+def _work(function, pipe, environment, how):
+    """What a worker's process does."""
     # Ctrl-C reaches all processes of a terminal: the one that gives the items ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     follow()
-    # TensorFlow reads it when it begins, and would take all cores for each of us.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(share))
+    os.environ.update(environment)
     known = None
 
     def work(data):
@@ -163,13 +210,12 @@ def _work(function, pipe, share):
         known = known or pickle.loads(function)
         return known(pickle.loads(data))
 
-    with threadpool_limits(share):
-        while True:
-            try:
-                data = pipe.recv_bytes()
-            except EOFError:
-                return
-            pipe.send_bytes(_packed(attempt(work, data)))
+    while True:
+        try:
+            data = pipe.recv_bytes()
+        except EOFError:
+            return
+        pipe.send_bytes(_packed(how(work, data)))
 
 
 def _packed(outcome):

@@ -12,7 +12,7 @@ from gwres.engine import item, local
 from gwres.engine.crew import Crew
 from gwres.errors import InputError
 
-CLUSTER = "RAY_ADDRESS"
+CLUSTER = item.CLUSTER
 
 
 def each(function, items, name=str, threads=0):
@@ -52,6 +52,31 @@ def each(function, items, name=str, threads=0):
     if threads and not given(local.SETTING):
         return local.threaded(function, items, name, threads)
     return local.each(function, items, name)
+
+
+def jobs(function, items, name=str):
+    """Work on long jobs, each in a process of its own, which ends with it.
+
+    On this machine one is worked on after another, or as many at once as $GWRES_WORKERS
+    says, which share the cores. On a cluster each takes $GWRES_CORES cores, or one. A
+    job whose process is lost is begun again. One that fails stops no other.
+
+    Args:
+        function: as for `each`; it may use `each` itself, on its own cores.
+        items: as for `each`.
+        name: as for `each`.
+
+    Yields:
+        The result of each job, or an `item.Failure`; in order.
+
+    Raises:
+        InputError: as `each`.
+    """
+    if os.environ.get(CLUSTER):
+        from gwres.engine import cluster
+
+        return cluster.jobs(function, items, name)
+    return local.jobs(function, items, name)
 
 
 def asked():

@@ -71,9 +71,11 @@ def long(job):
 
 
 def large(job):
-    """Much more than a pipe holds; tells which process it is."""
+    """Much more than a pipe holds; tells which process it is, once it may go on."""
     number, folder = job
     if number:
+        while not (Path(folder) / "go").exists():
+            time.sleep(0.01)
         with open(Path(folder) / str(number), "a") as file:
             file.write(f"{os.getpid()}\n")
     return bytes([number]) * (8_000_000 if number else 1)
@@ -93,3 +95,12 @@ def slow(job):
     number, _ = job
     time.sleep(0.3)
     return number
+
+
+def whole(number):
+    """Which process it is, its cores, and which process works for it."""
+    from gwres.cores import cores
+    from gwres.engine.work import each
+
+    [other] = each(whose, [number])
+    return number, os.getpid(), cores(), other

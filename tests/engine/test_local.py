@@ -23,6 +23,7 @@ def test_a_worker_killed_while_it_sends_is_no_result_and_no_deadlock(tmp_path):
     """It holds its result until it is asked for: more than a pipe takes in."""
     results = each(jobs.large, [(number, str(tmp_path)) for number in range(4)])
     assert next(results) == b"\0"
+    (tmp_path / "go").touch()
     mark = tmp_path / "1"
     until(lambda: mark.is_file() and mark.read_text().endswith("\n"))
     [process] = mark.read_text().split()

@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gwres.engine.item import AHEAD, TRIES
+from gwres.engine.item import AHEAD, TRIES, Failure
 from gwres.engine.work import each
+from gwres.engine.work import jobs as long_jobs
 from tests.engine import jobs
 
 WORKERS = 2  # of the cluster also
@@ -117,3 +118,25 @@ def test_who_stops_asking_stops_the_workers(tmp_path, end):
 def test_a_worker_does_by_itself_what_its_item_asks_for():
     for number, (own, *others) in enumerate(each(jobs.nested, range(4))):
         assert others == [own] * number
+
+
+def test_a_job_has_a_process_of_its_own_and_workers_if_it_wants_them(monkeypatch):
+    monkeypatch.setenv("GWRES_CORES", "1")
+    made = list(long_jobs(jobs.whole, range(5)))
+    numbers, processes, cores, others = zip(*made)
+    assert numbers == tuple(range(5))
+    assert len({os.getpid(), *processes, *others}) == 11
+    assert set(cores) == {1}
+
+
+def test_a_job_that_fails_stops_no_other_and_a_lost_one_begins_again(tmp_path):
+    outcomes = list(long_jobs(jobs.odd, range(4, 7)))
+    assert outcomes[0] == 4 and outcomes[2] == 6
+    assert isinstance(outcomes[1], Failure)
+    assert str(outcomes[1].error) == "five is odd"
+    outcomes = list(long_jobs(jobs.fatal, [(n, str(tmp_path)) for n in range(2, 5)]))
+    assert outcomes[0] == 2 and outcomes[2] == 4
+    assert f"{TRIES} workers were lost with it" in str(outcomes[1].error)
+    assert len(list(tmp_path.iterdir())) == TRIES
+    mark = tmp_path / "mark"
+    assert list(long_jobs(jobs.once, [(3, str(mark))])) == [b"\3" * 100_000]
