@@ -1,10 +1,11 @@
 """The job that runs an experiment: its members one by one, then one table of all."""
 
 import logging
-import multiprocessing
+import operator
 import os
 import platform
 import re
+from collections import deque
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from filelock import Timeout
 from gwres import cache, experiment
 from gwres.data.corpus import open_corpus
 from gwres.data.settings import SIMULATED
-from gwres.engine.local import follow
+from gwres.engine.work import jobs
 from gwres.errors import InputError
 from gwres.jobs.publish import classical, publish
 from gwres.jobs.train import train
@@ -85,24 +86,39 @@ def _train(name, members, begin, question):
     }
     before = _supersede(name)
     done, failed, tables = {}, {}, {}
-    for number, (called, member) in enumerate(members.items(), 1):
-        place = f"member {number} of {len(members)}, {called}"
-        digest = member.digest(corpora[member.recipe.data].split_hash)
-        run_id, finished = _find(called, digest, before)
-        if finished:
-            logger.info("%s: finished before, run %s", place, run_id)
-        else:
-            logger.info("%s: run %s", place, run_id)
-            finished = _start(run_id, member, begin)
+    places = {
+        called: f"member {number} of {len(members)}, {called}"
+        for number, called in enumerate(members, 1)
+    }
+
+    def wanted():
+        """Members to be trained, one when a process is free for it."""
+        for called, member in members.items():
+            digest = member.digest(corpora[member.recipe.data].split_hash)
+            run_id, finished = _find(called, digest, before)
+            before_it = "finished before, " if finished else ""
+            logger.info("%s: %srun %s", places[called], before_it, run_id)
+            if finished:
+                done[called] = run_id
+            else:
+                yield called, run_id, member
+
+    def show():
+        known = {called: done[called] for called in members if called in done}
+        tables.update({one: runs.tables(known[one]) for one in known.keys() - tables})
+        last = len(done) + len(failed) == len(members)
+        if done:
+            _show(members, known, failed, tables, corpora, question, last)
+
+    for called, run_id, finished in _start(wanted(), begin):
         if finished:
             done[called] = run_id
-            tables[called] = runs.tables(run_id)
         else:
             failed[called] = run_id
-            logger.error("%s: FAILED, the others go on", place)
-        if done:
-            last = number == len(members)
-            _show(members, done, failed, tables, corpora, question, last)
+            logger.error("%s: FAILED, the others go on", places[called])
+        show()
+    if len(done) == len(members):
+        show()
     if failed:
         raise ChildProcessError(
             f"{len(failed)} of {len(members)} members failed: {', '.join(failed)}; "
@@ -150,37 +166,52 @@ def _find(called, digest, before):
     return runs.schedule(called, named), False
 
 
-def _start(run_id, member, begin):
-    """Train a member in a process of its own; whether it went well.
+def _start(wanted, begin):
+    """Train members, each in a process of its own, which may be on a cluster.
 
     What TensorFlow does not give back is given back by the process's end.
+
+    Args:
+        wanted: iterable of (name, run id, member).
+        begin: as for `run`.
+
+    Yields:
+        (name, run id, whether it went well), in their order.
     """
-    context = multiprocessing.get_context("spawn")
-    arguments = runs.environment(run_id), member, begin
-    process = context.Process(target=_member, args=arguments)
-    process.start()
+    handed = deque()
+
+    def items():
+        for called, run_id, member in wanted:
+            handed.append((called, run_id))
+            yield called, runs.environment(run_id), member
+
+    outcomes = jobs(partial(_member, begin), items(), operator.itemgetter(0))
     try:
-        process.join()
+        for outcome in outcomes:
+            called, run_id = handed.popleft()
+            status = runs.read(run_id).status
+            if status not in ("FINISHED", "FAILED"):
+                # Only of one whose process was lost is nothing told there.
+                runs.amend(run_id, {tags.ERROR: str(outcome.error)}, "FAILED")
+            yield called, run_id, status == "FINISHED"
     except BaseException:
-        process.terminate()
-        process.join()
-        runs.amend(run_id, {}, "KILLED")
+        outcomes.close()
+        for _, run_id in handed:
+            if runs.read(run_id).status not in ("FINISHED", "FAILED"):
+                runs.amend(run_id, {}, "KILLED")
         raise
-    status = runs.read(run_id).status
-    if status not in ("FINISHED", "FAILED"):
-        error = f"its process ended with exit code {process.exitcode}"
-        runs.amend(run_id, {tags.ERROR: error}, "FAILED")
-    return status == "FINISHED"
 
 
-def _member(environment, member, begin):
+def _member(begin, item):
     """What a member's process does."""
-    # A member without its experiment would hold the checkpoints that the next run of
-    # the experiment goes on from.
-    follow()
+    _, environment, member = item
     os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
     os.environ.update(environment)
-    begin("member", partial(_fit, member), [])
+    try:
+        begin("member", partial(_fit, member), [])
+    except SystemExit:
+        # It has told its run why.
+        pass
 
 
 def _fit(member, _):

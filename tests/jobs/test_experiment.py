@@ -35,8 +35,13 @@ def lab(store, tmp_path, monkeypatch, serial, request):
     class Lab:
         started, failing = [], set()
 
-        def start(self, run_id, member, begin):
-            """Do what a member's process does to its run."""
+        def start(self, wanted, begin):
+            """Do what members' processes do to their runs."""
+            for called, run_id, member in wanted:
+                yield called, run_id, self.train(run_id, member)
+
+        def train(self, run_id, member):
+            """A member's training; whether it went well."""
             called = runs.read(run_id).name
             self.started.append((called, run_id))
             with mlflow.start_run(run_id, nested=True):
@@ -235,7 +240,9 @@ def dies(name, main, argv):
 def test_a_member_that_is_killed_is_failed_and_says_so(lab):
     with log.run("experiment"):
         run_id = runs.schedule("a", {tags.MEMBER: "digest"})
-        assert not START(run_id, experiment.PlannedRun(lab.base), dies)
+        member = experiment.PlannedRun(lab.base)
+        assert list(START([("a", run_id, member)], dies)) == [("a", run_id, False)]
     run = mlflow.get_run(run_id)
     assert run.info.status == "FAILED"
-    assert "exit code -9" in run.data.tags["gwres.error"]
+    error = run.data.tags["gwres.error"]
+    assert "3 workers were lost with it: the last was killed" in error
