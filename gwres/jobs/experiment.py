@@ -25,7 +25,7 @@ from gwres.pages import notes, plots, standings
 from gwres.pages.markdown import address
 from gwres.pages.plots import EVIDENCE, MATCHED_FILTER
 from gwres.simulate.population import population
-from gwres.tracking import runs, tags
+from gwres.tracking import runs, store, tags
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ def _exclusive(name):
 
 def _train(name, members, begin, question):
     """Train the members that are not finished, and show all after each."""
+    store.check_reached()
     logger.info("experiment %s: %d members", name, len(members))
     corpora = {
         member.recipe.data: open_corpus(member.recipe.data)

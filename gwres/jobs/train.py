@@ -21,7 +21,8 @@ STORAGE = "sqlite:///optuna.db"
 def train(recipe, trials=0, storage=STORAGE):
     """Open the data, tune if asked to, train, judge, and log it all.
 
-    Workers that the user asks for share the batches of the training, not of a trial.
+    Workers that the user asks for have a trial each, and then share the batches of the
+    training.
 
     Args:
         recipe: a `Recipe`.
@@ -35,11 +36,12 @@ def train(recipe, trials=0, storage=STORAGE):
     workers = shares.asked(recipe)
     weights = _first_weights(recipe)
     database = study.storage(storage) if trials else None
+    url = storage if trials and study.shared(storage) else None
     corpus = open_corpus(recipe.data)
     log.corpus(corpus, recipe.data.source)
     tuned = ""
     if trials and _can_tune(corpus):
-        recipe, tuned = _tune(recipe, corpus, database, trials, weights)
+        recipe, tuned = _tune(recipe, corpus, database, trials, weights, url)
     log.recipe(recipe)
     logger.info("training %s", recipe.name)
     with _workplace(recipe, corpus) as folder:
@@ -89,10 +91,10 @@ def _can_tune(corpus):
     return both
 
 
-def _tune(recipe, corpus, database, trials, weights):
+def _tune(recipe, corpus, database, trials, weights, url):
     """Run a study and log it: the recipe with the best settings, the study's note."""
     begun = study.begin(database, study.name(recipe, corpus), recipe.fit.seed)
-    recipe = study.tune(recipe, corpus, begun, trials, log.Trial, weights)
+    recipe = study.tune(recipe, corpus, begun, trials, log.Trial, weights, url)
     table, shares = study.table(begun), study.importance(begun)
     figures = {
         "history": plots.study_course(table),

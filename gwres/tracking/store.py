@@ -5,11 +5,27 @@ import os
 import mlflow
 
 from gwres import cache
+from gwres.engine.work import CLUSTER
+from gwres.errors import InputError
 
 
 def lock(kind):
     """The lock of that kind that belongs to the present store; see `cache.lock`."""
     return cache.lock(kind, os.path.abspath(".") + mlflow.get_tracking_uri())
+
+
+def check_reached():
+    """Raise unless workers, which may be on other machines, reach the present store.
+
+    Raises:
+        InputError: a cluster is asked for, and the store is a file of this machine.
+    """
+    uri = mlflow.get_tracking_uri()
+    if os.environ.get(CLUSTER) and not uri.startswith("http"):
+        raise InputError(
+            "MLFLOW_TRACKING_URI must be the address of a tracking server, which all "
+            f"machines of a cluster reach; received {uri}"
+        )
 
 
 def open_store(experiment=None):

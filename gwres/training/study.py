@@ -1,9 +1,14 @@
 """The hyperparameter search: what may vary, and the study that varies it."""
 
 import logging
+import operator
+import os
+import platform
 import tempfile
 import time
+import uuid
 import warnings
+from functools import partial
 
 import optuna
 import pandas as pd
@@ -12,7 +17,10 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from gwres import cache
+from gwres.data.corpus import open_corpus
 from gwres.data.settings import SIMULATED
+from gwres.engine import work
+from gwres.engine.item import Failure
 from gwres.errors import InputError
 from gwres.progress import clock
 from gwres.tracking.tags import VAL_AREA
@@ -25,6 +33,8 @@ SHARE = 1 / 10
 EPOCHS = 6
 HEARTBEAT_S, GRACE_S = 10, 60
 LEAST = 4  # complete trials that tell anything of importance
+# What a trial says of the worker that it is on: its job, and its process.
+JOB, WORKER = "job", "worker"
 
 
 def suggest(trial, recipe):
@@ -172,7 +182,25 @@ def importance(study):
     return optuna.importance.get_param_importances(study, evaluator=evaluator)
 
 
-def tune(recipe, corpus, study, trials, record, weights=None):
+def shared(url):
+    """Whether trials are to be worked on by several workers at once.
+
+    Args:
+        url: of the storage.
+
+    Raises:
+        InputError: they are on other machines, and the storage is a file of this one.
+    """
+    several = bool(os.environ.get(work.CLUSTER)) or work.asked() is not None
+    if os.environ.get(work.CLUSTER) and url.startswith("sqlite"):
+        raise InputError(
+            "storage must be a database that all machines of a cluster reach, such as "
+            f"postgresql+psycopg://me@host/studies; received {url}"
+        )
+    return several
+
+
+def tune(recipe, corpus, study, trials, record, weights=None, url=None):
     """Run trials until the study holds enough, and take the best one's settings.
 
     Args:
@@ -184,6 +212,8 @@ def tune(recipe, corpus, study, trials, record, weights=None):
             its value is called with each epoch's row, and its `state` is set to pruned
             where the trial is.
         weights: as for `fit.fit`.
+        url: of the study's storage: workers are given a trial each, see `work.jobs`.
+            None: they are run here, one after another.
 
     Returns:
         The recipe with the best trial's settings.
@@ -191,6 +221,9 @@ def tune(recipe, corpus, study, trials, record, weights=None):
     short = shortened(recipe, corpus)
     if not study.get_trials(False):
         study.enqueue_trial(known_good(recipe), skip_if_exists=True)
+    if url is not None:
+        _by_workers(short, study, trials, record, weights, url)
+        return recipe.vary(study.best_params)
 
     before, start = len(finished(study)), time.monotonic()
 
@@ -209,17 +242,8 @@ def tune(recipe, corpus, study, trials, record, weights=None):
             left(),
             ", ".join(f"{key} {value:.3g}" for key, value in trial.params.items()),
         )
-        recording = record(trial.number, varied, trial.params)
-        with recording as run, tempfile.TemporaryDirectory() as folder:
-
-            def report(row):
-                run(row)
-                trial.report(row[VAL_AREA], row["epoch"])
-                if trial.should_prune():
-                    run.state = "pruned"
-                    raise optuna.TrialPruned
-
-            return fit.fit(varied, corpus, folder, weights, report).score
+        with record(trial.number, varied, trial.params) as run:
+            return _score(trial, varied, corpus, weights, run)
 
     def enough(study, _):
         if len(finished(study)) >= trials:
@@ -228,3 +252,82 @@ def tune(recipe, corpus, study, trials, record, weights=None):
     if len(finished(study)) < trials:
         study.optimize(objective, n_trials=2 * trials, callbacks=[enough])
     return recipe.vary(study.best_params)
+
+
+def _score(trial, varied, corpus, weights, run):
+    """Fit what a trial asks for: its ROC-AUC on validation; or it is pruned."""
+
+    def report(row):
+        run(row)
+        trial.report(row[VAL_AREA], row["epoch"])
+        if trial.should_prune():
+            run.state = "pruned"
+            raise optuna.TrialPruned
+
+    with tempfile.TemporaryDirectory() as folder:
+        return fit.fit(varied, corpus, folder, weights, report).score
+
+
+def _by_workers(short, study, trials, record, weights, url):
+    """Have workers run the trials that the study lacks, and record each."""
+    done = len(finished(study))
+    # Whose trial is begun again is known by it, and by no other command's.
+    call = uuid.uuid4().hex
+    names = [f"{call}-{number}" for number in range(trials - done)]
+    run = partial(_trial, url, study.study_name, short, weights)
+    outcomes = work.jobs(run, enumerate(names), operator.itemgetter(1))
+    for made in outcomes:
+        if isinstance(made, Failure):
+            raise made.error
+        done += 1
+        number, varied, params, rows, state, error = made
+        told = ", ".join(f"{key} {value:.3g}" for key, value in params.items())
+        logger.info("trial %d of %d, %s: %s", done, trials, state, told)
+        with record(number, varied, params) as run:
+            for row in rows:
+                run(row)
+            run.state = state
+            if error:
+                raise error
+
+
+class _Rows(list):
+    """The rows of a trial, and whether it was pruned, as a worker brings them back."""
+
+    state = "complete"
+
+    def __call__(self, row):
+        self.append(row)
+
+
+def _trial(url, called, short, weights, job):
+    """Run one trial of a study, on a worker.
+
+    Returns:
+        (its number, its recipe, its settings, its rows, complete or pruned or failed,
+        the error or None).
+    """
+    number, name = job
+    # Those that begin at once know the same trials, and must not try the same.
+    study = begin(storage(url), called, short.fit.seed + 10_000 * (number + 1))
+    for left in study.get_trials(False, (TrialState.RUNNING,)):
+        # The worker that had this job is lost. Others find that out after `GRACE_S`.
+        if left.user_attrs.get(JOB) == name:
+            study.tell(left.number, state=TrialState.FAIL)
+            study.enqueue_trial(left.params)
+    rows, made = _Rows(), []
+
+    def objective(trial):
+        trial.set_user_attr(JOB, name)
+        trial.set_user_attr(WORKER, f"{platform.node()} {os.getpid()}")
+        varied = suggest(trial, short)
+        made.extend([trial.number, varied, trial.params])
+        return _score(trial, varied, open_corpus(short.data), weights, rows)
+
+    try:
+        study.optimize(objective, n_trials=1)
+    except Exception as error:
+        if not made:
+            raise
+        return *made, list(rows), "failed", error
+    return *made, list(rows), rows.state, None

@@ -3,11 +3,15 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from gwres.training import study as studies
 from tests import readme
@@ -52,14 +56,16 @@ def database():
         shutil.rmtree(folder)
 
 
-def test_two_processes_share_a_study(project, database):
+def test_two_commands_and_their_workers_share_a_study(project, database):
+    """One of them gives its trials to two workers, of which one is killed."""
     words = readme.command(
         "mlflow run . --env-manager local -P depth=34 -P trials=30 -P storage=",
         **TINY | {"trials": str(TRIALS), "storage": database},
     )
     # MLflow makes the tables of a new store before gwres runs; see docs/train.md.
     project.client().search_experiments()
-    both = [project.start(words) for _ in range(2)]
+    both = [project.start(words), project.start([*words, "-P", "workers=2"])]
+    killed = _kill_a_worker(database, both[1])
     outputs = [process.communicate(timeout=500)[0] for process in both]
     for process, output in zip(both, outputs):
         assert process.returncode == 0, output
@@ -69,10 +75,17 @@ def test_two_processes_share_a_study(project, database):
     opened = studies.storage(database)
     study = studies.begin(opened, name, 0)
     numbers = sorted(trial.number for trial in studies.finished(study))
+    trials = study.get_trials(False)
     opened.remove_session()
     opened.engine.dispose()
-    # One that had begun when the last was finished is finished too.
-    assert TRIALS <= len(numbers) <= TRIALS + 1
+    # Those that had begun when the last was finished are finished too.
+    assert TRIALS <= len(numbers) <= TRIALS + 2
+    states = [trial.state.name for trial in trials]
+    assert states.count("FAIL") == 1 and trials[killed].state.name == "FAIL"
+    assert not {"RUNNING", "WAITING"} & set(states), "none lost"
+    # Its settings were tried again, once.
+    alike = [one.number for one in trials if one.params == trials[killed].params]
+    assert len(alike) == 2 and alike[0] == killed
     by_parent = {
         parent.info.run_id: [
             run.info.run_name
@@ -85,3 +98,22 @@ def test_two_processes_share_a_study(project, database):
     assert first and second, "each had a part in it"
     every = sorted(first + second)
     assert every == [f"trial-{number:03d}" for number in numbers], "none twice"
+
+
+def _kill_a_worker(database, command):
+    """Kill a worker of a command in its first trial; the trial's number."""
+    opened = studies.storage(database)
+    try:
+        while command.poll() is None:
+            for summary in optuna.get_all_study_summaries(opened):
+                study = optuna.load_study(study_name=summary.study_name, storage=opened)
+                for trial in study.get_trials(False, (TrialState.RUNNING,)):
+                    if studies.WORKER in trial.user_attrs:
+                        _, process = trial.user_attrs[studies.WORKER].split()
+                        os.kill(int(process), signal.SIGKILL)
+                        return trial.number
+            time.sleep(0.05)
+        raise AssertionError(command.communicate()[0])
+    finally:
+        opened.remove_session()
+        opened.engine.dispose()
