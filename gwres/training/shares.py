@@ -31,13 +31,13 @@ def asked(recipe):
         As `work.asked`.
 
     Raises:
-        InputError: batch normalisation, or fewer rows in a batch than workers.
+        InputError: batch normalisation, or fewer pairs of rows in a batch than workers.
     """
     workers = work.asked()
     if workers is None:
         return None
-    # Live injection makes pairs.
-    within("workers", workers, 1, recipe.live.batch // 2 * 2)
+    # Parts of a batch are pairs of rows.
+    within("workers", workers, 1, recipe.live.batch // 2)
     if recipe.model.norm == "batch":
         raise InputError(
             f"norm must be none or group with workers={workers}, each of which would "
@@ -179,8 +179,13 @@ def _assign(variables, values):
 
 
 def parts(windows, labels, workers):
-    """A batch in as many parts as there are workers, as even as can be."""
-    ends = np.arange(workers + 1) * len(windows) // workers
+    """A batch in as many parts as there are workers, as even as can be.
+
+    Each has an even number of rows: TensorFlow 2.21 with oneDNN writes over memory that
+    is not its own where a network is trained in float32 on an odd one.
+    """
+    ends = np.arange(workers + 1) * (len(windows) // 2) // workers * 2
+    ends[-1] = len(windows)
     return [
         (start, windows[start:end], labels[start:end])
         for start, end in zip(ends, ends[1:])

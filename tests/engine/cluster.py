@@ -47,8 +47,10 @@ def main(folder, *command):
     os.environ["PYTHONPATH"] = str(readme.ROOT)
     os.environ["RAY_AUTH_MODE"] = "token"
     ray(readme.line("ray get-auth-token --generate"))
-    ray(readme.line("ray start --head"), "--num-cpus=1", f"--temp-dir={folder}/ray")
-    ray(readme.line("ray start --address="), "--num-cpus=1")
+    # GPUs are numbers to Ray: it looks for none where it is told of some.
+    has = "--num-cpus=1", "--num-gpus=2"
+    ray(readme.line("ray start --head"), *has, f"--temp-dir={folder}/ray")
+    ray(readme.line("ray start --address="), "--num-cpus=1", "--num-gpus=1")
     code = run(command, RAY_ADDRESS=ADDRESS)
     ray(readme.line("ray stop"))
     return code

@@ -104,3 +104,59 @@ def whole(number):
 
     [other] = each(whose, [number])
     return number, os.getpid(), cores(), other
+
+
+def adder(offset, folder):
+    """What a worker of a crew makes once; each making leaves a file."""
+    (Path(folder) / f"made-{os.getpid()}").touch()
+
+    def add(common, part):
+        return common + part + offset, os.getpid()
+
+    return add
+
+
+def fragile(folder):
+    """A function that is killed at part 1 of step 5, the first time."""
+
+    def times(common, part):
+        mark = Path(folder) / "mark"
+        if (common, part) == (5, 1) and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return common * 10 + part
+
+    return times
+
+
+def doomed(folder):
+    """A function that is killed at part 1 always; each time leaves a file."""
+
+    def end(common, part):
+        if part == 1:
+            (Path(folder) / str(time.monotonic_ns())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return end
+
+
+def unmade():
+    raise ValueError("no material")
+
+
+def choosy():
+    def take(common, part):
+        if part == common:
+            raise ValueError(f"no {part}")
+        return part
+
+    return take
+
+
+def surroundings():
+    """A function that tells variables of its process."""
+
+    def tell(_, name):
+        return os.environ.get(name)
+
+    return tell

@@ -1,21 +1,22 @@
 """What a cluster makes, beside what this machine makes; see `test_cluster`."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import psutil
 import pytest
 
-from gwres.engine.work import each
+from gwres.engine.work import crew, each
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import population
 from tests import readme
 from tests.engine import cluster, jobs
 from tests.mlproject.conftest import Project
+from tests.training.test_shares import Few, lost, undisturbed_and
 
 G2NET = population("g2net")
 
@@ -61,10 +62,9 @@ def test_files_are_the_same_to_the_byte(monkeypatch, tmp_path):
 def kill_one():
     """Kill a worker that is in an item."""
     while True:
-        for process in psutil.process_iter(["cmdline"]):
-            if "ray::_attempt" in " ".join(process.info["cmdline"] or []):
-                os.kill(process.pid, signal.SIGKILL)
-                return
+        for process in named("ray::_attempt"):
+            process.kill()
+            return
         time.sleep(0.01)
 
 
@@ -85,6 +85,25 @@ def test_a_command_writes_the_same_data_set(tmp_path):
         sets.append(contents(project.folder / "simulated"))
         (project.folder / "simulated").rename(tmp_path / f"set{len(sets)}")
     assert len(sets[0]) > 24 and sets[0] == sets[1]
+
+
+def test_a_training_is_shared_and_an_actor_may_be_killed(
+    designed, curve, tmp_path, caplog
+):
+    def kill(row):
+        if row["epoch"] == 1:
+            actors = named("ray::_Actor")
+            assert len(actors) == 2
+            actors[0].kill()
+
+    undisturbed_and(kill, Few(designed, curve), tmp_path, workers=2)
+    assert lost(caplog) == 1
+
+
+def named(word):
+    """Processes whose command holds a word."""
+    every = psutil.process_iter(["cmdline"])
+    return [one for one in every if word in " ".join(one.info["cmdline"] or [])]
 
 
 def test_it_is_reached_by_loopback_alone():
@@ -123,11 +142,22 @@ def test_without_a_token_or_an_address_of_a_cluster_nothing_is_done(
     )
 
 
-def test_a_machine_that_is_gone_takes_no_item_with_it(tmp_path):
-    """Last: one node is left."""
+def test_a_machine_that_is_gone_takes_nothing_with_it(tmp_path):
+    """Neither an item nor a part of a step. Last: one node is left."""
     work = [(number, str(tmp_path)) for number in range(12)]
-    results = each(jobs.slow, work)
-    assert next(results) == 0
+    with crew(partial(jobs.adder, 0, str(tmp_path)), 2) as workers:
+        first = workers.step(0, [1, 2])
+        results = each(jobs.slow, work)
+        assert next(results) == 0
+        lose_a_node()
+        assert list(results) == list(range(1, 12))
+        again = workers.step(0, [1, 2])
+    assert [one for one, _ in first] == [one for one, _ in again] == [1, 2]
+    assert len({process for _, process in first + again}) == 3
+
+
+def lose_a_node():
+    """Kill the node that is not the head."""
     raylets = [
         process
         for process in psutil.process_iter(["name", "cmdline"])
@@ -135,4 +165,3 @@ def test_a_machine_that_is_gone_takes_no_item_with_it(tmp_path):
     ]
     [node] = raylets
     node.kill()
-    assert list(results) == list(range(1, 12))

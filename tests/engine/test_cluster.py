@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes, where `test_work` and `on_cluster` are run."""
+"""A real Ray cluster of two nodes, where `INNER` is run."""
 
 import importlib.util
 import subprocess
@@ -13,7 +13,7 @@ from tests import readme
 from tests.engine import cluster, jobs
 
 RAY = importlib.util.find_spec("ray") is not None
-INNER = ["tests/engine/test_work.py", "tests/engine/on_cluster.py"]
+INNER = [f"tests/engine/{name}.py" for name in ("test_work", "test_crew", "on_cluster")]
 
 
 def test_without_ray_the_command_that_installs_it_is_told(monkeypatch):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gwres.engine.work import each
+from gwres.engine.work import asked, each
 from gwres.errors import InputError
 from tests.engine import jobs
 from tests.engine.test_work import alive, called, until
@@ -70,9 +70,26 @@ def test_a_wrong_number_of_workers_is_refused(monkeypatch):
         list(each(jobs.square, range(4)))
 
 
+@pytest.mark.parametrize(
+    ("number", "address", "size"),
+    [
+        ("", "", None),
+        ("3", "", 3),
+        ("1", "", None),
+        ("1", "one:1", 1),
+        ("", "a:1", None),
+    ],
+)
+def test_a_crew_is_as_large_as_asked_for(monkeypatch, number, address, size):
+    """One process of this machine would be this one over again."""
+    monkeypatch.setenv("GWRES_WORKERS", number)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert asked() == size
+
+
 PROGRAM = """
 import sys
-from gwres.engine.work import each
+from gwres.engine.work import asked, each
 from tests.engine import jobs
 
 if __name__ == "__main__":
