@@ -27,7 +27,7 @@ class Scorer:
 
     Args:
         files: dict of name to path: `classifier`, or `member_0`, `member_1`, … and
-            `stack`; see `log.served`. They are read with Keras's safe mode on, and may
+            `stack`; see `messages.served`. They are read with Keras's safe mode on, and may
             be gone afterwards.
 
     Attributes:
