@@ -69,8 +69,9 @@ def _end(status):
             raise
         logger.error("%s", left)
     finally:
-        # A server that is away is no error here: the end is said above.
-        with suppress(mlflow.MlflowException):
+        # MLflow forgets the run and tells the server, which has the end from above, or
+        # is away.
+        with outbox.no_retries(), suppress(mlflow.MlflowException):
             mlflow.end_run(status)
 
 

@@ -172,7 +172,7 @@ class Outbox:
         before, tried = dict(self._ids), path / "tried"
         again = tried.is_file()
         tried.touch()
-        with _no_retries():
+        with no_retries():
             files = files if files.is_dir() else None
             messages.deliver(message, files, self._ids, again)
         if self._ids != before:
@@ -184,7 +184,7 @@ class Outbox:
 
 
 @contextmanager
-def _no_retries():
+def no_retries():
     """MLflow's calls fail at once, for their repetition is ours."""
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
     before = os.environ.get(name)

@@ -1,6 +1,7 @@
 """A team's tracking server, started by the commands of docs/team.md, and killed."""
 
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -30,13 +31,14 @@ from tests.serve.listening import listening
 
 from .conftest import TINY, Project, words
 
+logger = logging.getLogger(__name__)
 DEPLOY = readme.ROOT / "deploy"
 PASSWORDS = {name: f"{name}-and-twelve-more" for name in ("admin", "alice", "bob")}
 SOCKETS = "/var/run/postgresql"
 # Alice's training; Bob's is longer, so that it outlives hers by a server's start.
 SMALL = TINY | {"frontend": "waveform", "trials": "0", "patience": "99"}
-ALICE = SMALL | {"samples": "1600", "epochs": "5"}
-BOB = SMALL | {"depth": "18", "samples": "19200", "epochs": "40"}
+ALICE = SMALL | {"samples": "640", "epochs": "4"}
+BOB = SMALL | {"depth": "18", "samples": "3200", "epochs": "10"}
 
 needed = pytest.mark.skipif(
     not postgres.INSTALLED or not shutil.which("curl"),
@@ -352,7 +354,9 @@ def test_a_killed_server_takes_nothing_from_a_training(
         assert 1 <= begun[depth] < int(settings["epochs"])
         assert kept(as_alice, run) == undisturbed[depth]
         with_server, without = gaps(as_alice, before[depth]), gaps(as_alice, run)
-        print(depth, begun, with_server, without)
+        logger.info(
+            "epochs of %s: %s, without a server %s", depth, with_server, without
+        )
         assert without.max() < 3 * with_server.max() + 2
     assert not list(outbox.root().glob("*/"))
     assert "nothing was left" in users[0].typed(
