@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-PROGRAMS = ("pip", "mlflow", "python", "curl", "ray")
+PROGRAMS = ("pip", "mlflow", "python", "curl", "ray", "apt-get", "runuser")
 # What names a command in a test: readme.command("..."), readme.line("...").
 NAMED = ("command", "line", "typed")
 

@@ -13,8 +13,9 @@ import sys
 def run(name, main, argv):
     """Run an entry point in an MLflow run.
 
-    Errors of the user, and files that cannot be read or written, are told in one line;
-    other exceptions keep their traceback, because they are ours.
+    Errors of the user, and files that cannot be read or written, are told in one line
+    and end with exit code 2; other exceptions keep their traceback, because they are
+    ours. A run whose work is done, but not all of it logged, ends with exit code 1.
 
     Args:
         name: of the run.
@@ -24,20 +25,27 @@ def run(name, main, argv):
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # The last lines say where the run is.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # By itself gwpy changes how every figure of the process looks once it is imported.
     os.environ.setdefault("GWPY_RCPARAMS", "false")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("gwres").setLevel(logging.INFO)
     from gwres.errors import InputError
     from gwres.tracking import log
+    from gwres.tracking.outbox import Unsent
 
+    logger, lines, code = logging.getLogger("gwres"), [], 0
     try:
         with log.run(name) as active:
-            lines = main(argv)
+            lines = [f"run {active.id} is finished", *(main(argv) or [])]
     except (InputError, OSError) as error:
         # Notes name the item of a long job.
         told = ", ".join([str(error), *getattr(error, "__notes__", [])])
-        logging.getLogger("gwres").error("gwres: %s", told)
-        sys.exit(2)
-    lines = [f"run {active.id} is finished", *(lines or [])]
-    logging.getLogger("gwres").info("%s", "\n".join(lines))
+        lines, code = [f"gwres: {told}"], 2
+    except Unsent as error:
+        # What the work has found is told, for it is done.
+        lines, code = [*lines, f"gwres: {error}"], 1
+    logger.log(logging.ERROR if code else logging.INFO, "%s", "\n".join(lines))
+    if code:
+        sys.exit(code)

@@ -4,31 +4,26 @@ import logging
 import os
 import subprocess
 import tempfile
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import Metric
-from mlflow.models import ModelSignature
-from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
-from mlflow.types.schema import ColSpec
+from mlflow.tracking.context.registry import resolve_tags
 
 import gwres
 from gwres.models.resnet import DEPTHS
 from gwres.pages import notes
-from gwres.strain import SHAPE
-from gwres.tracking import runs, store, tags, ui
+from gwres.tracking import outbox, runs, store, tags, ui
 
 logger = logging.getLogger(__name__)
 EXPERIMENT = "gwres"
 LONGEST = 8000  # characters of a tag that MLflow takes
 HERE = Path(gwres.__file__).parent
-# What a logged model needs to answer, no more: the network, not the simulation.
-SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
+# Where what is said of a run goes, by the run's id.
+_channels = {}
 
 
 @contextmanager
@@ -40,18 +35,44 @@ def run(name):
 
     Yields:
         The `runs.Run`, as it begins.
+
+    Raises:
+        Unsent: all is done, but a tracking server that is away has not been told all.
     """
     given = map(os.environ.get, ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"))
     store.open_store(None if any(given) else EXPERIMENT)
-    with mlflow.start_run(log_system_metrics=False) as active:
-        ui.prepare(active.info.experiment_id)
+    active = mlflow.start_run(log_system_metrics=False)
+    begun = runs.Run.of(active)
+    status = "FAILED"
+    try:
+        _channels[begun.id] = outbox.channel(begun)
+        ui.prepare(begun.experiment_id)
         _call(name)
-        mlflow.set_tags({tags.ENTRY: name} | _provenance())
-        try:
-            yield runs.Run.of(active)
-        except BaseException as error:
-            mlflow.set_tag(tags.ERROR, _reason(error))
+        _tag({tags.ENTRY: name} | _provenance())
+        yield begun
+        status = "FINISHED"
+    except BaseException as error:
+        _tag({tags.ERROR: _reason(error)})
+        raise
+    finally:
+        _end(status)
+
+
+def _end(status):
+    """End the present run; raise `Unsent` of one that is finished."""
+    active = mlflow.active_run().info.run_id
+    try:
+        _say("end", status=status, at=_now())
+        _channels.pop(active).close()
+    except outbox.Unsent as left:
+        if status == "FINISHED":
             raise
+        logger.error("%s", left)
+    finally:
+        # MLflow forgets the run and tells the server, which has the end from above, or
+        # is away.
+        with outbox.no_retries(), suppress(mlflow.MlflowException):
+            mlflow.end_run(status)
 
 
 @contextmanager
@@ -76,28 +97,36 @@ class Trial:
     def __init__(self, number, chosen, settings):
         self.number, self.chosen, self.settings = number, chosen, settings
         self.scores, self.state = [], "complete"
+        self.run = f"trial-{number:03d}"
 
     def __enter__(self):
         """Begin the run."""
-        called = f"trial-{self.number:03d}"
-        mlflow.start_run(nested=True, run_name=called)
-        recipe(self.chosen)
-        mlflow.set_tag(tags.NAME, called)
+        active = mlflow.active_run().info
+        named = {tags.PARENT: active.run_id, tags.NAME: self.run}
+        _say(
+            "trial",
+            self.run,
+            experiment=active.experiment_id,
+            tags=resolve_tags(named),
+            at=_now(),
+        )
+        recipe(self.chosen, self.run)
         return self
 
     def __call__(self, row):
         """Log an epoch."""
         self.scores.append(row[tags.VAL_AREA])
-        epoch(row)
+        epoch(row, self.run)
 
     def __exit__(self, kind, error, trace):
         """End the run: a pruned trial is finished, a failed one failed."""
         if error is not None and self.state != "pruned":
             self.state = "failed"
-            mlflow.set_tag(tags.ERROR, _reason(error))
+            _tag({tags.ERROR: _reason(error)}, self.run)
         text = notes.trial(self.number, self.state, self.settings, self.scores)
-        describe(text, {tags.STATE: self.state, tags.ENTRY: "trial"})
-        mlflow.end_run("FAILED" if self.state == "failed" else "FINISHED")
+        describe(text, {tags.STATE: self.state, tags.ENTRY: "trial"}, self.run)
+        status = "FAILED" if self.state == "failed" else "FINISHED"
+        _say("end", self.run, status=status, at=_now())
 
 
 def _reason(error):
@@ -105,10 +134,47 @@ def _reason(error):
     return f"{type(error).__name__}: {error}"[:LONGEST]
 
 
+def _channel():
+    """What the present run says goes through this."""
+    active = mlflow.active_run()
+    if active.info.run_id not in _channels:
+        _channels[active.info.run_id] = outbox.Direct(active.data.tags)
+    return _channels[active.info.run_id]
+
+
+def _say(kind, run=None, files=None, **content):
+    """Say something of the present run, or of a trial below it.
+
+    Args:
+        kind: one of `messages.KINDS`.
+        run: name of a trial, or None.
+        files: path of a file or a folder, or None.
+        content: what its function there takes, JSON-able.
+
+    Returns:
+        What the function gives, if it is said at once.
+    """
+    run = run or mlflow.active_run().info.run_id
+    return _channel().put({"kind": kind, "run": run, "content": content}, files)
+
+
+def _tag(named, run=None):
+    """Set tags, text of at most `LONGEST` characters."""
+    named = {name: str(value) for name, value in named.items()}
+    if run is None:
+        _channel().tags.update(named)
+    _say("tags", run, tags=named)
+
+
+def _now():
+    """Milliseconds since 1970."""
+    return int(pd.Timestamp.now("UTC").timestamp() * 1000)
+
+
 def _call(name):
     """Name the present run, unless an experiment has named it."""
     if tags.MEMBER not in mlflow.active_run().data.tags:
-        mlflow.set_tag(tags.NAME, name)
+        _tag({tags.NAME: name})
 
 
 def _provenance():
@@ -135,27 +201,33 @@ def _git(*words):
     return done.stdout.strip()
 
 
-def recipe(chosen):
+def recipe(chosen, run=None):
     """Log a recipe: tuned settings as hp.*, the others by part; and its tags.
 
     The prefixes are told in `tags.PREFIXES`.
+
+    Args:
+        chosen: a `Recipe`.
+        run: name of the trial that it is of; None for the present run.
     """
     prefix = {"live": "hp", "fit": "hp", "frontend": "model.frontend"}
-    params = {}
+    settings = {}
     for key, value in chosen.flat().items():
         part, _, name = key.rpartition(".")
-        params[f"{prefix[part or key]}.{name}" if part in prefix else key] = value
-    params["model.frontend"] = params.pop("frontend")
-    mlflow.log_params(params)
+        settings[f"{prefix[part or key]}.{name}" if part in prefix else key] = value
+    settings["model.frontend"] = settings.pop("frontend")
+    params(settings, run)
     place = list(DEPTHS).index(chosen.model.depth)
-    mlflow.set_tags(
+    _tag(
         {
             tags.DEPTH: chosen.model.depth,
             tags.FRONTEND: chosen.frontend,
             tags.COLOUR: ui.colour(place, chosen.frontend),
-        }
+        },
+        run,
     )
-    _call(chosen.name)
+    if run is None:
+        _call(chosen.name)
 
 
 def corpus(data, source):
@@ -165,113 +237,98 @@ def corpus(data, source):
         data: a `Corpus`.
         source: where it comes from, as the user gave it.
     """
-    mlflow.set_tag(tags.SPLIT_HASH, data.split_hash)
+    _tag({tags.SPLIT_HASH: data.split_hash})
     for name, windows in data.judged.items():
         # Whole numbers would make MLflow warn of values that may be missing.
         table = windows.table[["id", "label"]].astype({"label": float})
         dataset = from_pandas(table, name=f"{data.name}-{name}"[:500], targets="label")
-        mlflow.log_input(dataset, context=name, tags={"source": source})
+        _say(
+            "data", data=dataset.to_dict(), tags={"source": source, tags.CONTEXT: name}
+        )
 
 
-def epoch(row):
-    """Log one epoch's row of the history at its step, in one request."""
-    now = int(pd.Timestamp.now().timestamp() * 1000)
-    measured = [
-        Metric(name, row[name], now, row["step"])
+def epoch(row, run=None):
+    """Log one epoch's row of the history at its step, in one request.
+
+    Args:
+        row: see `fit.Trained`.
+        run: name of the trial that it is of; None for the present run.
+    """
+    measured = {
+        name: row[name]
         for name in (tags.TRAIN_LOSS, tags.VAL_LOSS, tags.VAL_AREA)
         if row[name] is not None
-    ]
-    run_id = mlflow.active_run().info.run_id
-    mlflow.MlflowClient().log_batch(run_id, metrics=measured)
+    }
+    _say("epoch", run, metrics=measured, at=_now(), step=row["step"])
 
 
 def study(name, table, figures):
     """Log a study: its name, its best score, its trials, and figures by name."""
-    mlflow.set_tag(tags.STUDY, name)
+    _tag({tags.STUDY: name})
     complete = table[table["state"] == "complete"]
-    mlflow.log_metric(tags.BEST_TRIAL, float(complete["value"].max()))
-    mlflow.log_table(table, "study/trials.json")
-    for called, figure in figures.items():
-        mlflow.log_figure(figure, f"study/{called}.png")
+    metrics({tags.BEST_TRIAL: complete["value"].max()})
+    _say("table", path="study/trials.json", columns=table.to_dict("list"))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "study"
+        out.mkdir()
+        for called, figure in figures.items():
+            figure.savefig(out / f"{called}.png")
+        files(folder)
 
 
 def warn(text):
     """Say something that the reader of the run must know, there and on the screen."""
     logger.warning("%s", text)
-    before = runs.present().tags.get(tags.WARNING)
+    before = _channel().tags.get(tags.WARNING)
     said = "; ".join([before, text] if before else [text])
-    mlflow.set_tag(tags.WARNING, said[:LONGEST])
+    _tag({tags.WARNING: said[:LONGEST]})
 
 
-def describe(text, more=None):
-    """Put a Markdown note on the present run's page, and tags for its columns."""
+def describe(text, more=None, run=None):
+    """Put a Markdown note on a run's page, and tags for its columns.
+
+    Args:
+        text: of the note.
+        more: dict of tags, or None.
+        run: name of the trial that it is of; None for the present run.
+    """
     named = {tags.NOTE: text} | (more or {})
-    mlflow.set_tags({name: str(value)[:LONGEST] for name, value in named.items()})
+    _tag({name: str(value)[:LONGEST] for name, value in named.items()}, run)
 
 
-def params(settings):
-    """Log settings by name."""
-    mlflow.log_params(settings)
+def params(settings, run=None):
+    """Log settings by name, of the present run or of a trial of that name."""
+    _say("params", run, params={name: str(one) for name, one in settings.items()})
 
 
 def metrics(measured):
     """Log numbers by name."""
-    mlflow.log_metrics({name: float(value) for name, value in measured.items()})
+    numbers = {name: float(value) for name, value in measured.items()}
+    _say("metrics", metrics=numbers, at=_now())
 
 
 def files(folder):
     """Log every file below a folder at the same place in the run."""
-    mlflow.log_artifacts(str(folder))
+    _say("files", files=folder)
 
 
 def file(path):
     """Log one file."""
-    mlflow.log_artifact(str(path))
+    _say("files", files=path)
 
 
 def model(classifier, example):
-    """Log a classifier as a served model; see `served`.
+    """Log a classifier as a served model; see `messages.served`.
 
     Args:
         classifier: keras.Model, raw strain to logit.
         example: strain (n, 3, 4096), kept as the input example.
 
     Returns:
-        The logged model's id.
+        The logged model's id; None where a server is told later.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "classifier.keras"
-        classifier.save(path)
-        return served({"classifier": str(path)}, example)
-
-
-def served(artifacts, example):
-    """Log a model that MLflow can serve: signature, example, pinned requirements.
-
-    The model's code is gwres itself, copied beside it; nothing is pickled. Its one
-    parameter is `asd`, for callers who know the noise; see `serve.model`.
-
-    Args:
-        artifacts: what `scorer.Scorer` reads, name to path or URI; copied in.
-        example: strain (n, 3, 4096), kept as the input example.
-
-    Returns:
-        The logged model's id.
-    """
-    kinds = {"logit": "double", "probability": "double", "detectors": "string"}
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in kinds.items()]),
-        # A list must have a list as its default; an empty one is no ASD.
-        params=ParamSchema([ParamSpec("asd", "double", [], (-1,))]),
-    )
-    logged = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(HERE / "serve" / "model.py"),
-        artifacts=artifacts,
-        code_paths=[str(HERE)],
-        signature=signature,
-        input_example=np.asarray(example, dtype=np.float64),
-        pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
-    )
-    return logged.model_id
+        classifier.save(Path(folder) / "classifier.keras")
+        np.save(Path(folder) / "example.npy", np.asarray(example))
+        experiment = mlflow.active_run().info.experiment_id
+        return _say("model", files=folder, experiment=experiment)

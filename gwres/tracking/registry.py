@@ -15,7 +15,7 @@ from mlflow.models import Model
 from gwres.errors import InputError
 from gwres.judging.predictions import area_of
 from gwres.pages import notes
-from gwres.tracking import log, runs, store, tags
+from gwres.tracking import messages, runs, store, tags
 
 logger = logging.getLogger(__name__)
 ENSEMBLE = "gwres-ensemble"
@@ -211,7 +211,7 @@ def files(uri):
         uri: as `pin` gives it.
 
     Yields:
-        dict of artifact name, as in `log.served`, to path.
+        dict of artifact name, as in `messages.served`, to path.
 
     Raises:
         InputError: they are gone.
@@ -353,7 +353,7 @@ def join(members, stack, named):
         artifacts["stack"] = str(Path(folder) / "stack.json")
         local = mlflow.artifacts.download_artifacts(versions[0], dst_path=folder)
         example = Model.load(local).load_input_example(local)
-        model_id = log.served(artifacts, example)
+        model_id = messages.served(artifacts, example)
     lineage = [LoggedModelInput(one.model_id) for one in members]
     mlflow.MlflowClient().log_inputs(run_id, models=lineage)
     named = named | {tags.RUN: run_id}

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 
 import mlflow
@@ -114,13 +115,24 @@ class Member:
 
 
 def present():
-    """The present run, as it is now."""
-    return read(mlflow.active_run().info.run_id)
+    """The present run, as it began: the store may be away since."""
+    return Run.of(mlflow.active_run())
 
 
 def read(run_id):
     """The `Run` of that id, as it is now."""
     return Run.of(mlflow.get_run(run_id))
+
+
+@lru_cache
+def experiment(experiment_id, uri):
+    """The name of a store's experiment, asked once: the store may be away since.
+
+    Args:
+        experiment_id: of the experiment.
+        uri: of the store that is open.
+    """
+    return mlflow.get_experiment(experiment_id).name
 
 
 def tagged(tags):

@@ -1,6 +1,7 @@
 """The store that runs are kept in, and locks that its users share."""
 
 import os
+from urllib.parse import urlsplit
 
 import mlflow
 
@@ -38,7 +39,31 @@ def open_store(experiment=None):
     Args:
         experiment: name of the experiment for the runs to come, made if there is none;
             None leaves it to MLflow, which has chosen one under `mlflow run`.
+
+    Raises:
+        InputError: a server does not answer, or not this user; or its URL holds a
+            password, which errors would show.
     """
+    uri = mlflow.get_tracking_uri()
+    remote = uri.startswith("http")
+    if remote and urlsplit(uri).password:
+        raise InputError(
+            "MLFLOW_TRACKING_URI must hold no password; received one: put it into "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or into "
+            "~/.mlflow/credentials"
+        )
+    try:
+        _open(experiment)
+    except mlflow.MlflowException as error:
+        if remote:
+            raise InputError(
+                f"the tracking server {uri} must answer, and the user be one of its "
+                f"own: {error}"
+            ) from error
+        raise
+
+
+def _open(experiment):
     with lock("store"):
         client = mlflow.MlflowClient()
         # The first question to each half of the store makes its tables.

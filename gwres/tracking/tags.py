@@ -40,6 +40,7 @@ NOTE = "mlflow.note.content"
 COLOUR = "mlflow.runColor"
 PARENT = "mlflow.parentRunId"
 ENVIRONMENT = "mlflow.project.env"
+CONTEXT = "mlflow.data.context"  # of a data set
 
 TAGS = {
     ENTRY: "what began the run: main, train, trial, evaluate, promote, …",

@@ -104,6 +104,8 @@ SHADES = {"templates": 0.0, "waveform": 0.45, "spectrogram": -0.4}
 def prepare(experiment_id):
     """Give an experiment the view; what somebody has set already stays."""
     client = mlflow.MlflowClient()
+    # Asked now, for `command`: a server may be away when the run ends.
+    runs.experiment(experiment_id, mlflow.get_tracking_uri())
     present = client.get_experiment(experiment_id).tags
     for name, value in TAGS.items():
         if name not in present:
@@ -177,7 +179,7 @@ def command(entry, **settings):
     # MLflow sets the tag where it made the environment.
     if ENVIRONMENT not in run.tags:
         words += ["--env-manager", "local"]
-    experiment = mlflow.get_experiment(run.experiment_id).name
+    experiment = runs.experiment(run.experiment_id, mlflow.get_tracking_uri())
     if experiment != "Default":
         words += ["--experiment-name", experiment]
     for name, value in settings.items():

@@ -1,59 +1,29 @@
 """A study in another database: two processes share it, in a real PostgreSQL."""
 
 import os
-import pwd
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from gwres.training import study as studies
-from tests import readme
+from tests import postgres, readme
 
 from .conftest import TINY
 
-INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 TRIALS = 4
 
-pytestmark = pytest.mark.skipif(not INSTALLED, reason="needs PostgreSQL")
+pytestmark = pytest.mark.skipif(not postgres.INSTALLED, reason="needs PostgreSQL")
 
 
 @pytest.fixture(scope="module")
 def database():
-    """The URL of an empty database of a server that ends with the tests.
-
-    It listens on a socket in a folder of its own, whose path must be short; and as
-    another user where the tests run as root, whom it would refuse.
-    """
-    folder, as_user = Path(tempfile.mkdtemp(prefix="gwres-")), []
-    if os.getuid() == 0:
-        user = pwd.getpwnam("postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
-        as_user += ["--clear-groups"]
-
-    def run(program, *words):
-        command = [*as_user, str(INSTALLED[-1].parent / program), *words]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
-
-    data, log = str(folder / "data"), str(folder / "log")
-    try:
-        run("initdb", "-D", data, "-A", "trust", "-U", "me", "--no-sync")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off"
-        run("pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
-        try:
-            run("createdb", "-h", str(folder), "-U", "me", "studies")
-            yield f"postgresql+psycopg://me@/studies?host={folder}"
-        finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(folder)
+    """The URL of an empty database of a server that ends with the tests."""
+    with postgres.server() as (folder, run):
+        run("createdb", "studies")
+        yield f"postgresql+psycopg://me@/studies?host={folder}"
 
 
 def test_two_commands_and_their_workers_share_a_study(project, database):

@@ -21,7 +21,7 @@ from gwres.serve import client, guard
 from gwres.serve.app import application
 from gwres.serve.scorer import Scorer
 from gwres.simulate.noise import noise
-from gwres.tracking import log
+from gwres.tracking import log, messages
 from tests.contract import awake
 from tests.serve.listening import listening
 
@@ -91,7 +91,7 @@ def logged(files, strain, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with log.run("train"):
-            model_id = log.served(files, strain[:1])
+            model_id = messages.served(files, strain[:1])
         kept = mlflow.get_logged_model(model_id).artifact_location
     mlflow.set_tracking_uri(before)
     return Path(kept.removeprefix("file://"))

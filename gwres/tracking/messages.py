@@ -1,0 +1,174 @@
+"""The kinds of messages that a run says to MLflow, and how each is said.
+
+A message may be said twice, because its answer was lost: MLflow keeps metrics, tags,
+parameters, data sets and files once; what it would keep twice is looked for.
+"""
+
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+import mlflow
+import numpy as np
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelStatus,
+    Metric,
+    RunTag,
+)
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import ColSpec
+
+import gwres
+from gwres.strain import SHAPE
+from gwres.tracking.tags import NAME, PARENT
+
+HERE = Path(gwres.__file__).parent
+# What a logged model needs to answer, no more: the network, not the simulation.
+SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
+
+
+def deliver(message, files, ids, again):
+    """Say a message to the store.
+
+    Args:
+        message: dict of kind, one of `KINDS`; run, the id of the run that it is of, or
+            the name of a trial; content, dict of what the kind's function takes.
+        files: path of a file or a folder, or None.
+        ids: dict of trials' names to the ids of their runs; a trial that begins is
+            added.
+        again: whether the message may be there already.
+
+    Returns:
+        The logged model's id, of a model.
+    """
+    name = message["run"]
+    said = KINDS[message["kind"]](
+        ids.get(name, name), files, again, **message["content"]
+    )
+    if message["kind"] == "trial":
+        ids[name] = said
+    return said
+
+
+def _trial(name, files, again, experiment, tags, at):
+    """Begin a run below another; its id."""
+    client = mlflow.MlflowClient()
+    if again:
+        where = " and ".join(f"tags.`{tag}` = '{tags[tag]}'" for tag in (PARENT, NAME))
+        for run in client.search_runs([experiment], where):
+            return run.info.run_id
+    return client.create_run(experiment, at, tags, name).info.run_id
+
+
+def _tags(run_id, files, again, tags):
+    mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(*one) for one in tags.items()])
+
+
+def _params(run_id, files, again, params):
+    mlflow.log_params(params, run_id=run_id)
+
+
+def _metrics(run_id, files, again, metrics, at):
+    # The client's `log_batch` would not give them to the model that the run has logged.
+    mlflow.log_metrics(metrics, run_id=run_id, timestamp=at)
+
+
+def _epoch(run_id, files, again, metrics, at, step):
+    measured = [Metric(name, value, at, step) for name, value in metrics.items()]
+    mlflow.MlflowClient().log_batch(run_id, metrics=measured)
+
+
+def _data(run_id, files, again, data, tags):
+    named = [InputTag(*one) for one in tags.items()]
+    given = DatasetInput(Dataset.from_dictionary(data), named)
+    mlflow.MlflowClient().log_inputs(run_id, [given])
+
+
+def _files(run_id, files, again):
+    client = mlflow.MlflowClient()
+    log = client.log_artifacts if Path(files).is_dir() else client.log_artifact
+    log(run_id, str(files))
+
+
+def _table(run_id, files, again, path, columns):
+    client = mlflow.MlflowClient()
+    folder = str(PurePosixPath(path).parent)
+    # MLflow appends to a table that is there.
+    if again and path in [one.path for one in client.list_artifacts(run_id, folder)]:
+        return
+    client.log_table(run_id, columns, path)
+
+
+def _model(run_id, files, again, experiment):
+    """Log a classifier; its id."""
+    client = mlflow.MlflowClient()
+    if again:
+        made = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        for one in made:
+            if one.status == LoggedModelStatus.READY:
+                return one.model_id
+            # An attempt that failed in its midst.
+            client.delete_logged_model(one.model_id)
+    example = np.load(Path(files) / "example.npy", allow_pickle=False)
+    path = Path(files) / "classifier.keras"
+    return served({"classifier": str(path)}, example, run_id)
+
+
+def _end(run_id, files, again, status, at):
+    mlflow.MlflowClient().set_terminated(run_id, status, at)
+
+
+# Functions of the run's id, the path of the files, whether it may be there already, and
+# the message's content. Times are in ms since 1970.
+KINDS = {
+    "trial": _trial,
+    "tags": _tags,
+    "params": _params,
+    "metrics": _metrics,
+    "epoch": _epoch,
+    "data": _data,
+    "files": _files,
+    "table": _table,
+    "model": _model,
+    "end": _end,
+}
+
+
+def served(artifacts, example, run_id=None):
+    """Log a model that MLflow can serve: signature, example, pinned requirements.
+
+    The model's code is gwres itself, copied beside it; nothing is pickled. Its one
+    parameter is `asd`, for callers who know the noise; see `serve.model`.
+
+    Args:
+        artifacts: what `scorer.Scorer` reads, name to path or URI; copied in.
+        example: strain (n, 3, 4096), kept as the input example.
+        run_id: of the run that it is of; None for the present one.
+
+    Returns:
+        The logged model's id.
+    """
+    kinds = {"logit": "double", "probability": "double", "detectors": "string"}
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in kinds.items()]),
+        # A list must have a list as its default; an empty one is no ASD.
+        params=ParamSchema([ParamSpec("asd", "double", [], (-1,))]),
+    )
+    # As `mlflow.pyfunc.log_model`, which knows the present run only.
+    logged = Model.log(
+        artifact_path=None,
+        name="model",
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        python_model=str(HERE / "serve" / "model.py"),
+        artifacts=artifacts,
+        code_paths=[str(HERE)],
+        signature=signature,
+        input_example=np.asarray(example, dtype=np.float64),
+        pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
+    )
+    return logged.model_id
