@@ -142,13 +142,13 @@ def targets(logits):
 
 def _part(root, ids, score, folder, start):
     path = folder / f"{start:09d}.parquet"
-    if not path.is_file():
+    if not cache.whole(path):
         table = pd.concat(
             [_batch(root, ids[i : i + BATCH], score) for i in range(0, len(ids), BATCH)]
         )
         for row in table[table["logit"].isna()][:SHOWN].itertuples():
             logger.warning("not scored: %s", row.reason)
-        with cache.replacing(path) as scratch:
+        with cache.keeping(path) as scratch:
             table.to_parquet(scratch, index=False)
     return pd.read_parquet(path)
 

@@ -200,8 +200,8 @@ def _demand(recording, length_s):
 
 def _gates(recording, folder):
     path = folder / "gates.parquet"
-    if not path.is_file():
-        with cache.replacing(path) as scratch:
+    if not cache.whole(path):
+        with cache.keeping(path) as scratch:
             psd.excursions(recording).to_parquet(scratch, index=False)
     return pd.read_parquet(path)
 
@@ -266,12 +266,12 @@ def _scored(judge, stretch, wanted, offsets, folder, name):
             chosen = pairs[first : first + PART]
             # Of other slides or triggers it is another part.
             path = folder / f"{name}-{first:09d}-{cache.digest(chosen)}.parquet"
-            if not path.is_file():
+            if not cache.whole(path):
                 rows = windows.score(
                     judge.scorer, stretch, chosen, offsets, judge.merger_s, held
                 )
                 part = pd.DataFrame(list(rows), columns=["statistic", "detectors"])
-                with cache.replacing(path) as scratch:
+                with cache.keeping(path) as scratch:
                     part.to_parquet(scratch, index=False)
             yield len(chosen), pd.read_parquet(path)
 

@@ -18,6 +18,7 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
+from gwres import proof
 from gwres.models.resnet import DEPTHS
 from gwres.pages import notes
 from gwres.strain import SHAPE
@@ -245,19 +246,29 @@ def model(classifier, example):
         return served({"classifier": str(path)}, example)
 
 
-def served(artifacts, example):
+def served(artifacts, example, digests=None):
     """Log a model that MLflow can serve: signature, example, pinned requirements.
 
     The model's code is gwres itself, copied beside it; nothing is pickled. Its one
     parameter is `asd`, for callers who know the noise; see `serve.model`.
 
     Args:
-        artifacts: what `scorer.Scorer` reads, name to path or URI; copied in.
+        artifacts: what `scorer.Scorer` reads, name to path or URI; copied in, and
+            with it their digests.
         example: strain (n, 3, 4096), kept as the input example.
+        digests: dict of name to digest of those given as URIs.
 
     Returns:
         The logged model's id.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / proof.LIST
+        local = {name: Path(one) for name, one in artifacts.items()}
+        proof.write_list(path, local | (digests or {}))
+        return _served(artifacts | {"proof": str(path)}, example)
+
+
+def _served(artifacts, example):
     kinds = {"logit": "double", "probability": "double", "detectors": "string"}
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),

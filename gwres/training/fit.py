@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from gwres.data.reading import unwrapped
 from gwres.data.settings import eased
 from gwres.errors import InputError
 from gwres.models import pretrained
@@ -184,17 +185,18 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None):
     if model is None:
         model = _compiled(recipe, corpus.filters(), steps * epochs, weights)
     if not (callback.rows and callback.done):
-        model.fit(
-            corpus.batches(
-                recipe.live, settings.seed, steps * epochs, steps * callback.first
-            ),
-            initial_epoch=callback.first,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            shuffle=False,
-            verbose=0,
-            callbacks=[callback],
-        )
+        with unwrapped():
+            model.fit(
+                corpus.batches(
+                    recipe.live, settings.seed, steps * epochs, steps * callback.first
+                ),
+                initial_epoch=callback.first,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                shuffle=False,
+                verbose=0,
+                callbacks=[callback],
+            )
     history = pd.DataFrame(callback.rows).astype({VAL_AREA: float})
     return Trained(
         _finished(recipe, corpus, callback.checkpoint(callback.best)),
