@@ -302,10 +302,10 @@ class Rows:
     def read_into(self, made, places, rows):
         """Read rows into places of an array; the rest as for indexing."""
         numbers, expected = rows.tolist(), self.digests[rows].tolist()
-        flat = _flat(made)
+        width, data = self.width, memoryview(_flat(made).reshape(-1))
         for place, number, one in zip(places.tolist(), numbers, expected):
-            row = flat[place]
-            os.preadv(self.file, (row,), self.begin + number * self.width)
+            row = data[place * width : (place + 1) * width]
+            os.preadv(self.file, (row,), self.begin + number * width)
             if self._digest(row) != one:
                 raise Damaged(
                     f"{self.path}: row {number} is not as it was written", number

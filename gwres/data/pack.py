@@ -295,6 +295,8 @@ def _shards(folder, part, shape, dtype):
                     append(chunk)
             # The file comes last: where it is, it is whole.
             os.replace(proof.beside(scratch), proof.beside(path))
+    # To its end, where the workers leave.
+    next(chunks, None)
     return list(paths.values())
 
 

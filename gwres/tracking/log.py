@@ -29,7 +29,7 @@ EXPERIMENT = "gwres"
 LONGEST = 8000  # characters of a tag that MLflow takes
 HERE = Path(gwres.__file__).parent
 # What a logged model needs to answer, no more: the network, not the simulation.
-SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
+SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu", "xxhash")
 
 
 @contextmanager
