@@ -1,17 +1,18 @@
 """Data of a training run: batches to learn from, windows to be judged on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 
-from gwres.data import g2net, pipeline
+from gwres import cache as caches
+from gwres.data import g2net, pack, pipeline
 from gwres.data.moments import Moments, moments
-from gwres.data.pack import pack
 from gwres.data.settings import SIMULATED
 from gwres.data.split import SPLITS, split_hash
+from gwres.errors import InputError
 from gwres.layers.whiten import fit_asd, refined
 from gwres.matched.design import filters
 from gwres.simulate import dataset, waveforms
@@ -34,7 +35,8 @@ class Windows:
         name: name of the split.
         table: DataFrame of columns id, split, label, network_snr (NaN for noise and
             where unknown) and, where known, the signals' parameters.
-        read: function of (start, stop) to float strain (stop - start, 3, 4096).
+        read: function of (start, stop) to float strain (stop - start, 3, 4096), such as
+            `Files` or `Cached`.
         key: JSON-able fingerprint of the windows, for caches.
         known: function of (start, stop) to ASDs (stop - start, 3, 513), as
             `whiten.refined` takes them; None where nothing is known of the moment.
@@ -73,6 +75,51 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Reads strain of files, one for each window.
+
+    Args:
+        window: function of an id to strain (3, 4096), which a worker can be given.
+        names: ids of the windows, a list.
+    """
+
+    window: Callable
+    names: list
+
+    def __call__(self, start, stop):
+        """Strain of windows (stop - start, 3, 4096)."""
+        return np.stack([self.window(name) for name in self.names[start:stop]])
+
+    def cut(self, start, stop):
+        """The same for some of the windows, counted from 0 again."""
+        return replace(self, names=self.names[start:stop])
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Reads rows of a cached file, each checked; see `cache.rows`.
+
+    Args:
+        find: function without arguments to the folder, which a worker can be given.
+        file: its name.
+        first: the row that is counted as 0.
+    """
+
+    find: Callable
+    file: str
+    first: int = 0
+
+    def __call__(self, start, stop):
+        """Rows, an array."""
+        chosen = slice(self.first + start, self.first + stop)
+        return caches.rows(self.find, self.file, chosen)
+
+    def cut(self, start, stop):
+        """The same for some of the rows, counted from 0 again."""
+        return replace(self, first=self.first + start)
+
+
+@dataclass(frozen=True)
 class Corpus:
     """What a run trains on and is judged on.
 
@@ -85,6 +132,9 @@ class Corpus:
         name: name in studies and checkpoints; equal names mean equal data.
         size: number of training windows; None if they are simulated without end.
         filters: function without arguments to the `design.Filters` of the population.
+        train: the training windows as files, or None.
+        packed: function of a part's name to `pack.Packed`, where they are packed; None
+            packs them into the cache.
     """
 
     asd: np.ndarray
@@ -94,15 +144,21 @@ class Corpus:
     name: str
     size: int | None
     filters: Callable
+    train: Windows | None = None
+    packed: Callable | None = None
 
     def validation(self):
         """Whitened validation windows.
 
         Returns:
-            (float16 (n, 2048, 3), labels (n,)).
+            (float16 (n, 2048, 3), a `pack.Packed`; labels (n,)).
         """
         windows = self.judged["validation"]
-        return pack(windows, self.asd, windows.key), windows.table["label"].to_numpy()
+        if self.packed:
+            white = self.packed("validation")
+        else:
+            white = pack.pack(windows, self.asd, windows.key)
+        return white, windows.table["label"].to_numpy()
 
 
 def open_corpus(data):
@@ -112,11 +168,11 @@ def open_corpus(data):
         data: a `settings.Data`.
 
     Raises:
-        InputError: see `g2net.folder`.
+        InputError: see `g2net.folder` and `pack.read`.
     """
     if data.source == SIMULATED:
         return _simulated(data)
-    return _files(data)
+    return _packed(data) if pack.begun(data.source) else _files(data)
 
 
 def _simulated(data):
@@ -173,23 +229,17 @@ def judged_windows(signals, name, count, noise=GAUSSIAN):
         `Windows`.
     """
     source = dataset.Source(signals, JUDGED_SEED, name, noise)
-    folder = dataset.cached_windows(source, count)
-    table = pd.read_parquet(folder / "truth.parquet")
+    find = partial(dataset.cached_windows, source, count)
+    table = pd.read_parquet(find() / "truth.parquet")
     table = table.rename(columns={"target": "label"})
-
-    def read(start, stop):
-        # An open memory map would keep in memory every page it has read.
-        return np.load(folder / "strain.npy", mmap_mode="r")[start:stop].copy()
-
-    def known(start, stop):
-        return np.load(folder / "asd.npy", mmap_mode="r")[start:stop].copy()
-
+    read = Cached(find, "strain.npy")
+    known = Cached(find, "asd.npy") if noise.real else None
     columns = ["id", "split", "label", "network_snr", *PARAMETERS]
     if noise.real:
         columns += [*GLITCHES, *GLITCH_SNRS]
     key = {"simulated": signals.key, "seed": JUDGED_SEED, "split": name}
     key |= {"count": count} | noise.described()
-    return Windows(name, table[columns], read, key, known if noise.real else None)
+    return Windows(name, table[columns], read, key, known)
 
 
 def _files(data):
@@ -200,14 +250,15 @@ def _files(data):
     asd = fit_asd(train.read(i, i + 1)[0] for i in quiet)
 
     def batches(live, seed, steps, first=0):
-        packed = pack(train, asd, train.key)
+        packed = pack.pack(train, asd, train.key)
         labels = train.table["label"].to_numpy()
         return pipeline.packed(packed, labels, live, seed, steps, first)
 
     fingerprint = split_hash(files.table)
     name = f"folder-{files.digest()}"
     made = partial(filters, population(data.population), asd)
-    return Corpus(asd, batches, parts, fingerprint, name, len(train.table), made)
+    count = len(train.table)
+    return Corpus(asd, batches, parts, fingerprint, name, count, made, train)
 
 
 def _part(files, name):
@@ -217,8 +268,38 @@ def _part(files, name):
     if path.is_file():  # a simulated folder, whose SNRs and parameters are known
         truth = pd.read_parquet(path)[["id", "network_snr", *PARAMETERS]]
         table = table.drop(columns="network_snr").merge(truth, on="id", how="left")
-
-    def read(start, stop):
-        return np.stack([files.window(name) for name in table["id"][start:stop]])
-
+    # Without the table a worker is sent the names of its windows alone.
+    window = replace(files, table=files.table[:0]).window
+    read = Files(window, table["id"].tolist())
     return Windows(name, table, read, {"folder": files.digest(), "split": name})
+
+
+def _packed(data):
+    told, table, asd, packed = pack.read(data.source)
+    if told["psd_windows"] != data.psd_windows:
+        raise InputError(
+            f"{data.source} was packed with psd_windows={told['psd_windows']}; "
+            f"received {data.psd_windows}"
+        )
+
+    def part(name):
+        rows = table[table["split"] == name].reset_index(drop=True)
+        strain = packed(f"{pack.STRAIN}{name}")
+        key = {"folder": told["name"].removeprefix("folder-"), "split": name}
+        return Windows(name, rows, lambda start, stop: strain[start:stop], key)
+
+    labels = table.loc[table["split"] == "train", "label"].to_numpy()
+
+    def batches(live, seed, steps, first=0):
+        return pipeline.packed(packed("train"), labels, live, seed, steps, first)
+
+    return Corpus(
+        asd,
+        batches,
+        {name: part(name) for name in JUDGED},
+        told["split_hash"],
+        told["name"],
+        len(labels),
+        partial(filters, population(data.population), asd),
+        packed=packed,
+    )

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from gwres import cache
+from gwres import cache, proof
 from gwres.data.settings import Data, Live, kept, loudness
 from gwres.errors import InputError, within
 from gwres.layers.filters import Filters
@@ -142,7 +142,7 @@ def open_material(folder):
     """Read a folder of `prepare`.
 
     Raises:
-        InputError: it lacks a file.
+        InputError: it lacks a file, or one is not as it was written.
     """
     folder = Path(folder)
     parts = {part.name: part.type for part in fields(Filters)}
@@ -150,6 +150,7 @@ def open_material(folder):
     missing = [f for f in [*needed, "about.json"] if not (folder / f).is_file()]
     if missing:
         raise InputError(f"{folder} must hold training material; no {missing[0]}")
+    proof.verify(folder)
     about = json.loads((folder / "about.json").read_text())
     arrays = {
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from gwres.cores import cores
+from gwres.data.reading import noted
 from gwres.data.settings import kept, loudness
 from gwres.layers.augment import augment
 from gwres.layers.inject import disturb, respond, white
@@ -220,7 +221,9 @@ def _parallel(draws, signature, make):
     """
     options = tf.data.Options()
     options.autotune.cpu_budget = cores()
-    dataset = tf.data.Dataset.from_generator(draws, output_signature=signature)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: noted(draws()), output_signature=signature
+    )
     dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
@@ -237,7 +240,7 @@ def packed(windows, labels, config, seed, steps, first=0):
     order within an epoch depends on the seed and the epoch alone.
 
     Args:
-        windows: float16 memory map (n, 2048, 3), whitened.
+        windows: a `pack.Packed`, float16 (n, 2048, 3), whitened.
         labels: (n,), 0 or 1.
         config: a `settings.Live`; only `batch`, `drop` and `permute` are used.
         seed: seed of the random draws.
@@ -270,9 +273,8 @@ def packed(windows, labels, config, seed, steps, first=0):
             shift = rng.integers(-SHIFT, SHIFT + 1, config.batch).astype(np.int32)
             targets = labels[chosen].astype(np.float32)[:, None]
             targets = rng.permutation(targets) if config.permute else targets
-            # An open memory map would keep in memory every page it has read.
-            mapped = np.load(windows.filename, mmap_mode="r")
-            yield mapped[chosen].astype(np.float32), targets, sign, swap, shift, present
+            white = windows[chosen].astype(np.float32)
+            yield white, targets, sign, swap, shift, present
 
     batch = (config.batch,)
     signature = (

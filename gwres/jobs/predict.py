@@ -96,7 +96,7 @@ def write(windows, score, out, folder):
     for part, table in _scored(windows, score, folder):
         for row in table[table["logit"].isna()][:SHOWN].itertuples():
             logger.warning("not scored: %s", row.reason)
-        with cache.replacing(_place(folder, part.start)) as scratch:
+        with cache.keeping(_place(folder, part.start)) as scratch:
             table.to_parquet(scratch, index=False)
     places = sorted(folder.glob("*.parquet"))
     table = pd.concat([pd.read_parquet(path) for path in places], ignore_index=True)
@@ -129,7 +129,7 @@ def _scored(windows, score, folder):
 
     def missing():
         for part in windows.parts(PART):
-            if not _place(folder, part.start).is_file():
+            if not cache.whole(_place(folder, part.start)):
                 handed.append(part)
                 yield part
 

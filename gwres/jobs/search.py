@@ -184,8 +184,9 @@ def alone(table, found, judge, chosen, folder):
     for detector, rows in table[single].groupby("detectors"):
         path = folder / f"{detector}.hdf"
         seconds = round(chosen.noise * 3600 / rehearsal.GAP_S) * rehearsal.GAP_S
-        if not path.is_file():
-            rehearsal.write(path, seconds, chosen.seed, (detector,))
+        if not cache.whole(path):
+            with cache.keeping(path) as scratch:
+                rehearsal.write(scratch, seconds, chosen.seed, (detector,))
         quiet = scan.scan(
             *(open_strain(path), judge, folder / f"noise-{detector}", chosen.step),
             count=0,
@@ -229,13 +230,13 @@ def inject(recording, found, judge, chosen, folder):
             f"time; received {', '.join(found.spans) or 'none'}"
         )
     path = folder / "injections.parquet"
-    if not path.is_file():
+    if not cache.whole(path):
         table = injections.draw(
             *(recording, found.spans, judge.population, chosen.injections),
             chosen.seed,
             found.gates,
         )
-        with cache.replacing(path) as scratch:
+        with cache.keeping(path) as scratch:
             table.to_parquet(scratch, index=False)
     table = pd.read_parquet(path)
     louder = injections.Injected(recording, table, judge.population, chosen.seed)

@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from gwres import proof
 from gwres.errors import InputError
 from gwres.judging import metrics
 from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
@@ -61,14 +62,18 @@ def check(table):
 def write(folder, tables):
     """Write predictions as every run keeps them: `predictions/<split>.parquet`.
 
+    Their digests are beside them, in `proof.LIST`.
+
     Args:
         folder: Path, in which `predictions` is made.
         tables: dict of split to predictions.
     """
-    (folder / "predictions").mkdir()
+    place = folder / "predictions"
+    place.mkdir()
+    paths = {split: place / f"{split}.parquet" for split in tables}
     for split, table in tables.items():
-        path = folder / "predictions" / f"{split}.parquet"
-        table.to_parquet(path, index=False)
+        table.to_parquet(paths[split], index=False)
+    proof.write_list(place / proof.LIST, paths)
 
 
 def align(table, other):

@@ -6,7 +6,6 @@ to the data at hand. A search has no such data, so its classifier ships whole.
 
 import hashlib
 import io
-import json
 import tempfile
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from gwres import cache
+from gwres import cache, proof
 from gwres.errors import InputError
 from gwres.layers.fitted import Fitted
 
@@ -116,7 +115,7 @@ def _keep(content, card, folder):
         scratch.write_bytes(content)
     with cache.replacing(folder / f"{card.name}.json") as scratch:
         written = asdict(card) | {"digest": digest}
-        scratch.write_text(json.dumps(written, indent=1) + "\n")
+        scratch.write_text(proof.sealed(written), encoding="utf-8")
     for other in folder.glob(f"{card.name}-????????{path.suffix}"):
         if other != path:
             other.unlink()
@@ -124,10 +123,14 @@ def _keep(content, card, folder):
 
 
 def cards(folder=FOLDER, whole=False):
-    """The cards of all weights in a folder, or of all whole classifiers, by name."""
+    """The cards of all weights in a folder, or of all whole classifiers, by name.
+
+    Raises:
+        InputError: one is not as it was written.
+    """
     found = {}
     for path in sorted(Path(folder).glob("*.json")):
-        found[path.stem] = Card(**json.loads(path.read_text()))
+        found[path.stem] = Card(**proof.opened(path))
     return {name: card for name, card in found.items() if card.whole == whole}
 
 

@@ -268,6 +268,28 @@ def simulated(folder, population, counts, command):
     )
 
 
+def packed(folder, counts, command):
+    """The note of a packed folder.
+
+    Args:
+        folder: where it lies.
+        counts: dict of split to number of windows.
+        command: words that train on it.
+
+    Returns:
+        Markdown.
+    """
+    held = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return joined(
+        [
+            f"### {sum(counts.values()):,} windows packed",
+            f"In `{folder}`: {held}. Those of train and validation are whitened; the "
+            "strain of all that are judged lies beside them.",
+            f"**Train on it**\n\n```\n{command}\n```",
+        ]
+    )
+
+
 def study(name, table, shares):
     """What a study found.
 

@@ -204,8 +204,8 @@ def _demand(recording, length_s):
 
 def _gates(recording, folder):
     path = folder / "gates.parquet"
-    if not path.is_file():
-        with cache.replacing(path) as scratch:
+    if not cache.whole(path):
+        with cache.keeping(path) as scratch:
             psd.excursions(recording).to_parquet(scratch, index=False)
     return pd.read_parquet(path)
 
@@ -281,13 +281,13 @@ def _scored(judge, stretch, wanted, offsets, folder, name):
         # Of other slides or triggers it is another part.
         path = folder / f"{name}-{first:09d}-{cache.digest(chosen)}.parquet"
         parts[path] = chosen
-    missing = {path: chosen for path, chosen in parts.items() if not path.is_file()}
+    missing = {path: chosen for path, chosen in parts.items() if not cache.whole(path)}
     look = Prepared(_look, judge, stretch, offsets)
     looked = zip(missing.items(), each(look, missing.values(), _first, threads=1))
     counted = ((len(chosen), (path, part)) for (path, chosen), part in looked)
     total = sum(map(len, missing.values()))
     for path, part in progress(counted, total, f"network, {name}"):
-        with cache.replacing(path) as scratch:
+        with cache.keeping(path) as scratch:
             part.to_parquet(scratch, index=False)
     tables = [pd.read_parquet(path) for path in parts]
     empty = pd.DataFrame({"statistic": pd.Series(dtype=float), "detectors": ""})

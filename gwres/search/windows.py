@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gwres import proof
 from gwres.engine.work import seen
 from gwres.layers.whiten import fade
 from gwres.progress import progress
@@ -150,7 +151,8 @@ def whiten(recording, folder, gates=None):
 def appended(path, rows, size, width, make, name):
     """Fill a file of rows part by part, and go on where an earlier call was stopped.
 
-    What was written of a part that is not complete is thrown away.
+    Each part has a digest. What was written of one that is not complete, and whatever
+    follows one that is damaged, is thrown away.
 
     Args:
         path: of the file.
@@ -160,17 +162,17 @@ def appended(path, rows, size, width, make, name):
         make: function of the number of parts that are done to the others, arrays.
         name: of what is done, for the progress.
     """
-    there = path.stat().st_size if path.exists() else 0
-    if there >= rows * width:
+    done = proof.parts(path, size * width)
+    if done * size >= rows:
         return
-    done = there // (size * width)
-    with path.open("ab") as file:
-        file.truncate(done * size * width)
+    with path.open("ab") as file, proof.beside(path).open("ab") as digests:
         made = ((len(part), part) for part in make(done))
         rest = round((rows - done * size) * PART_S / size)
         for part in progress(_seconds(made, size), rest, name, "second"):
-            file.write(part.tobytes())
-            file.flush()
+            data = part.tobytes()
+            for one, written in ((file, data), (digests, proof.packed(data))):
+                one.write(written)
+                one.flush()
 
 
 def _seconds(parts, size):

@@ -10,6 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 import gwres.models.classifier  # noqa: F401  registers the layers with Keras
+from gwres import proof
 from gwres.errors import InputError
 from gwres.models.stack import SINGLE, Stack, beyond_templates, joined
 from gwres.strain import (
@@ -29,8 +30,8 @@ class Scorer:
 
     Args:
         files: dict of name to path: `classifier`, or `member_0`, `member_1`, … and
-            `stack`; see `messages.served`. They are read with Keras's safe mode on, and
-            may be gone afterwards.
+            `stack`; see `messages.served`. With `proof`, they are checked by it. They are
+            read with Keras's safe mode on, and may be gone afterwards.
 
     Attributes:
         asd: that the first network was fitted with, (3, 2049), as `whiten.fit_asd`
@@ -41,6 +42,8 @@ class Scorer:
 
     def __init__(self, files):
         files = dict(files)
+        if listed := files.pop("proof", None):
+            proof.check_list(listed, files)
         stack = files.pop("stack", None)
         self.stack = Stack.read(stack) if stack else SINGLE
         names = sorted(files, key=lambda name: (len(name), name))

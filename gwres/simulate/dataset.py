@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from gwres import cache
+from gwres import cache, proof
 from gwres.engine.work import each
 from gwres.errors import InputError
 from gwres.progress import progress
@@ -17,7 +18,7 @@ from gwres.simulate.detectors import delays, patterns
 from gwres.simulate.glitches import GLITCH_SNRS, GLITCHES
 from gwres.simulate.noise import GAUSSIAN, Noise, inner, states
 from gwres.simulate.population import PARAMETERS, Population
-from gwres.strain import BAND, DETECTORS, SAMPLE_RATE, SAMPLES, SHAPE
+from gwres.strain import ASD_SHAPE, BAND, DETECTORS, SAMPLE_RATE, SAMPLES, SHAPE
 
 CHUNK = 250  # windows per job of a worker
 SNRS = tuple(f"snr_{detector}" for detector in DETECTORS)
@@ -171,7 +172,8 @@ def cached_windows(source, count):
     Returns:
         Path of a folder with `strain.npy`, float32 (count, 3, 4096), and
         `truth.parquet` with the source's `columns`; where the noise is `real`, also
-        `asd.npy`, float32 (count, 3, 513), what is known of the spectra.
+        `asd.npy`, float32 (count, 3, 513), what is known of the spectra. Both arrays
+        are for `cache.rows`.
     """
     if source.noise.real:
         states(source.seed)  # once, before the workers ask for them
@@ -180,16 +182,22 @@ def cached_windows(source, count):
         jobs = _jobs(source, count)
         sizes = (stop - start for _, start, stop in jobs)
         finished = zip(sizes, each(_recorded, jobs, _called))
-        tables, estimates = [], []
-        with open(folder / "strain.npy", "wb") as file:
-            cache.begin_array(file, "<f4", (count, *SHAPE))
+        shapes = {"strain": SHAPE}
+        if source.noise.real:
+            shapes["asd"] = ASD_SHAPE
+        tables = []
+        with ExitStack() as stack:
+            files = [
+                stack.enter_context(
+                    proof.writing_rows(folder / f"{name}.npy", "<f4", (count, *shape))
+                )
+                for name, shape in shapes.items()
+            ]
             for chunk in progress(finished, count, f"{source.split} set"):
                 strain, table, estimate = chunk
-                file.write(strain.astype("<f4").tobytes())
+                for append, rows in zip(files, (strain, estimate)):
+                    append(rows)
                 tables.append(table)
-                estimates.append(estimate)
-        if source.noise.real:
-            np.save(folder / "asd.npy", np.concatenate(estimates))
         pd.concat(tables).to_parquet(folder / "truth.parquet", index=False)
 
     return cache.folder("windows", describe(source, count), make)
@@ -217,7 +225,7 @@ def _write(job):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, window)
     part = _part(folder, source, start)
-    with cache.replacing(part) as scratch:
+    with cache.keeping(part) as scratch:
         table.to_parquet(scratch, index=False)
     return stop - start
 
@@ -267,7 +275,7 @@ def write(folder, population, train, test, seed):
         for split, count in (("train", train), ("test", test))
     ]
     jobs = [(folder, *job) for source, count in sources for job in _jobs(source, count)]
-    missing = [job for job in jobs if not _part(*job[:3]).is_file()]
+    missing = [job for job in jobs if not cache.whole(_part(*job[:3]))]
     sizes = [stop - start for *_, start, stop in missing]
     finished = zip(sizes, each(_write, missing, _called))
     for _ in progress(finished, sum(sizes), "simulate"):

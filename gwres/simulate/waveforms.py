@@ -10,6 +10,7 @@ from bilby.gw.conversion import chirp_mass_and_mass_ratio_to_component_masses
 from bilby.gw.source import lal_binary_black_hole
 
 from gwres import cache as caches
+from gwres import proof
 from gwres.engine.work import each
 from gwres.progress import progress
 from gwres.simulate.detectors import patterns
@@ -248,7 +249,7 @@ def bank(population, count, seed, noise=GAUSSIAN):
         rows, heard = [], []
         with open(folder / "spectra.npy", "wb") as file:
             shape = (count, 2, len(bank_frequencies(population.segment)))
-            caches.begin_array(file, np.complex64, shape)
+            proof.begin_array(file, np.complex64, shape)
             finished = zip(sizes, each(_chunk, jobs, _called))
             for chunk in progress(finished, count, "bank", "waveform"):
                 spectra, power, parameters = chunk

@@ -4,6 +4,7 @@ A message may be said twice, because its answer was lost: MLflow keeps metrics, 
 parameters, data sets and files once; what it would keep twice is looked for.
 """
 
+import tempfile
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
@@ -22,12 +23,13 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
 import gwres
+from gwres import proof
 from gwres.strain import SHAPE
 from gwres.tracking.tags import NAME, PARENT
 
 HERE = Path(gwres.__file__).parent
 # What a logged model needs to answer, no more: the network, not the simulation.
-SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu")
+SERVED = ("mlflow", "numpy", "pandas", "scipy", "keras", "tensorflow-cpu", "xxhash")
 
 
 def deliver(message, files, ids, again):
@@ -137,20 +139,30 @@ KINDS = {
 }
 
 
-def served(artifacts, example, run_id=None):
+def served(artifacts, example, run_id=None, digests=None):
     """Log a model that MLflow can serve: signature, example, pinned requirements.
 
     The model's code is gwres itself, copied beside it; nothing is pickled. Its one
     parameter is `asd`, for callers who know the noise; see `serve.model`.
 
     Args:
-        artifacts: what `scorer.Scorer` reads, name to path or URI; copied in.
+        artifacts: what `scorer.Scorer` reads, name to path or URI; copied in, and
+            with it their digests.
         example: strain (n, 3, 4096), kept as the input example.
         run_id: of the run that it is of; None for the present one.
+        digests: dict of name to digest of those given as URIs.
 
     Returns:
         The logged model's id.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / proof.LIST
+        local = {name: Path(one) for name, one in artifacts.items()}
+        proof.write_list(path, local | (digests or {}))
+        return _served(artifacts | {"proof": str(path)}, example, run_id)
+
+
+def _served(artifacts, example, run_id):
     kinds = {"logit": "double", "probability": "double", "detectors": "string"}
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),

@@ -12,6 +12,7 @@ from filelock import Timeout
 from mlflow.entities import LoggedModelInput
 from mlflow.models import Model
 
+from gwres import proof
 from gwres.errors import InputError
 from gwres.judging.predictions import area_of
 from gwres.pages import notes
@@ -214,7 +215,7 @@ def files(uri):
         dict of artifact name, as in `messages.served`, to path.
 
     Raises:
-        InputError: they are gone.
+        InputError: they are gone, or not as they were logged.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -226,6 +227,10 @@ def files(uri):
         gone = [str(path) for path in paths.values() if not path.is_file()]
         if gone:
             raise InputError(f"{uri} cannot be loaded: {', '.join(gone)} is not there")
+        if listed := paths.pop("proof", None):
+            proof.check_list(listed, paths)
+        else:
+            runs.unproved(uri)
         yield paths
 
 
@@ -341,6 +346,9 @@ def join(members, stack, named):
 
     Returns:
         `Version`.
+
+    Raises:
+        InputError: a member's files are gone, or not as they were logged.
     """
     versions = [f"models:/{one.name}/{one.version}" for one in members]
     artifacts = {
@@ -348,17 +356,24 @@ def join(members, stack, named):
         for i, uri in enumerate(versions)
     }
     run_id = mlflow.active_run().info.run_id
+    digests = {f"member_{i}": _digest(uri) for i, uri in enumerate(versions)}
     with tempfile.TemporaryDirectory() as folder:
         stack.write(Path(folder) / "stack.json")
         artifacts["stack"] = str(Path(folder) / "stack.json")
         local = mlflow.artifacts.download_artifacts(versions[0], dst_path=folder)
         example = Model.load(local).load_input_example(local)
-        model_id = messages.served(artifacts, example)
+        model_id = messages.served(artifacts, example, digests=digests)
     lineage = [LoggedModelInput(one.model_id) for one in members]
     mlflow.MlflowClient().log_inputs(run_id, models=lineage)
     named = named | {tags.RUN: run_id}
     made = mlflow.register_model(f"models:/{model_id}", ENSEMBLE, tags=named)
     return Version.of(made)
+
+
+def _digest(uri):
+    """The digest of a member's classifier, which is as it was logged."""
+    with files(uri) as paths:
+        return proof.of(paths["classifier"])
 
 
 def move(candidate, compared):

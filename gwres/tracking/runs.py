@@ -1,17 +1,21 @@
 """Runs in MLflow, read and amended: trainings, members of experiments."""
 
+import logging
 import tempfile
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import mlflow
 import pandas as pd
 
+from gwres import proof
 from gwres.data.settings import SIMULATED, Data
 from gwres.errors import InputError
 from gwres.tracking import tags as names
 from gwres.training.recipe import kind, parse
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -227,29 +231,29 @@ def predictions(run_id, split):
     """The predictions table that a run logged for a split.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it is not as it was logged.
     """
-    path = f"predictions/{split}.parquet"
+    name = f"{split}.parquet"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            local = mlflow.artifacts.download_artifacts(
-                run_id=run_id, artifact_path=path, dst_path=folder
-            )
-            return pd.read_parquet(local)
+            [local] = _fetched(run_id, "predictions", [name], folder)
         except (mlflow.MlflowException, OSError) as error:
             raise InputError(
-                f"run {run_id}: expected {path}, the predictions of the split {split}; "
-                f"there is none: {error}"
+                f"run {run_id}: expected predictions/{name}, the predictions of the "
+                f"split {split}; there is none: {error}"
             ) from None
+        return pd.read_parquet(local)
 
 
 def tables(run_id):
-    """A run's predictions: dict of split to DataFrame."""
+    """A run's predictions: dict of split to DataFrame.
+
+    Raises:
+        InputError: one is not as it was logged.
+    """
+    names = sorted(name for name in _names(run_id, "predictions") if name != proof.LIST)
     with tempfile.TemporaryDirectory() as folder:
-        path = mlflow.artifacts.download_artifacts(
-            run_id=run_id, artifact_path="predictions", dst_path=folder
-        )
-        files = sorted(Path(path).glob("*.parquet"))
+        files = _fetched(run_id, "predictions", names, folder)
         return {file.stem: pd.read_parquet(file) for file in files}
 
 
@@ -263,23 +267,60 @@ def first_weights(init):
         Path of a .keras file, or None for "".
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it is not as it was logged.
     """
     if not init:
         return None
     if Path(init).is_file():
         return Path(init)
+    folder = tempfile.mkdtemp()
     try:
-        return Path(
-            mlflow.artifacts.download_artifacts(
-                run_id=init, artifact_path="model/artifacts/classifier.keras"
-            )
-        )
-    except mlflow.MlflowException as error:
+        [path] = _fetched(init, "model/artifacts", ["classifier.keras"], folder)
+    except (mlflow.MlflowException, OSError) as error:
         raise InputError(
             f"init must be a .keras file or the id of a run with a model; "
             f"received {init}: {error}"
         ) from None
+    return path
+
+
+def _names(run_id, place):
+    """Names of the files that a run logged in a folder."""
+    items = mlflow.MlflowClient().list_artifacts(run_id, place)
+    return {PurePosixPath(item.path).name for item in items}
+
+
+def _fetched(run_id, place, names, folder):
+    """Files that a run logged in a folder, fetched and checked by their list.
+
+    Raises:
+        InputError: one is not as it was logged.
+    """
+    proved = proof.LIST in _names(run_id, place)
+    fetched = [
+        Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=f"{place}/{name}", dst_path=folder
+            )
+        )
+        for name in [*names, *([proof.LIST] if proved else [])]
+    ]
+    if not proved:
+        unproved(f"{place} of run {run_id}")
+        return fetched
+    expected = proof.opened(fetched.pop())["files"]
+    for path in fetched:
+        if path.stem not in expected:
+            raise proof.Damaged(f"run {run_id}: {place}/{path.name} is not listed")
+        proof.check(path, expected[path.stem])
+    return fetched
+
+
+def unproved(what):
+    """Say that what an older version of gwres logged cannot be checked."""
+    logger.warning(
+        "%s: no %s, for an older version logged it: it is not checked", what, proof.LIST
+    )
 
 
 def schedule(name, tags):

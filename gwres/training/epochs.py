@@ -63,11 +63,16 @@ class Epochs(keras.callbacks.Callback):
         self.first, self.started = 0, time.monotonic()
 
     def resume(self):
-        """The model of the last complete checkpoint, or None if there is none."""
+        """The model of the last complete checkpoint, or None if there is none.
+
+        What is damaged is of no use without the rest: training begins anew.
+        """
         path = self.folder / "state.json"
-        if not path.is_file():
+        if not cache.whole(path):
             return None
         state = json.loads(path.read_text())
+        if not all(cache.whole(self.folder / state[one]) for one in ("last", "best")):
+            return None
         self.rows, self.core_seconds = state["rows"], state["core_seconds"]
         self.first = len(self.rows)
         logger.warning("goes on after epoch %d of %d", self.first, self.epochs)
@@ -125,7 +130,7 @@ class Epochs(keras.callbacks.Callback):
 
     def _save(self, epoch):
         last, best = self.checkpoint(epoch), self.checkpoint(self.best)
-        with cache.replacing(last) as scratch:
+        with cache.keeping(last) as scratch:
             self.model.save(scratch)
         state = {
             "last": last.name,
@@ -133,11 +138,11 @@ class Epochs(keras.callbacks.Callback):
             "rows": self.rows,
             "core_seconds": self.core_seconds,
         }
-        with cache.replacing(self.folder / "state.json") as scratch:
+        with cache.keeping(self.folder / "state.json") as scratch:
             scratch.write_text(json.dumps(state))
         for file in self.folder.glob("epoch-*.keras"):
             if file not in (last, best):
-                file.unlink()
+                cache.discard(file)
 
     def _tell(self):
         row = self.rows[-1]

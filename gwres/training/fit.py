@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from gwres.data.reading import unwrapped
 from gwres.data.settings import eased
 from gwres.errors import InputError
 from gwres.models import pretrained
@@ -200,20 +201,21 @@ def fit(recipe, corpus, folder, weights=None, on_epoch=None, workers=None):
         batches = corpus.batches(
             recipe.live, settings.seed, steps * epochs, steps * callback.first
         )
-        if workers:
-            policy = precision(settings.precision)
-            build = partial(_model, recipe, corpus.filters(), policy)
-            shares.fit(model, build, _loss(recipe), workers, batches, callback)
-        else:
-            model.fit(
-                batches,
-                initial_epoch=callback.first,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                shuffle=False,
-                verbose=0,
-                callbacks=[callback],
-            )
+        with unwrapped():
+            if workers:
+                policy = precision(settings.precision)
+                build = partial(_model, recipe, corpus.filters(), policy)
+                shares.fit(model, build, _loss(recipe), workers, batches, callback)
+            else:
+                model.fit(
+                    batches,
+                    initial_epoch=callback.first,
+                    epochs=epochs,
+                    steps_per_epoch=steps,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[callback],
+                )
     history = pd.DataFrame(callback.rows).astype({VAL_AREA: float})
     return Trained(
         _finished(recipe, corpus, callback.checkpoint(callback.best)),
