@@ -16,6 +16,7 @@ from gwres.strain import check
 logger = logging.getLogger(__name__)
 LABELS = "training_labels.csv"
 SUBMISSION = "sample_submission.csv"
+LAYOUTS = "a/b/c/abc….npy, as in the competition, or abc….npy"
 SHOWN = 5  # ids named in a message
 
 
@@ -50,7 +51,7 @@ def locate(part, name):
     directly in train/ or test/, as some people unpack it.
     """
     flat = Path(part) / f"{name}.npy"
-    nested = Path(part) / name[0] / name[1] / name[2] / flat.name
+    nested = Path(part, *name[:3]) / flat.name
     return flat if flat.is_file() and not nested.is_file() else nested
 
 
@@ -168,13 +169,22 @@ def scan(part):
 
     Returns:
         DataFrame of columns id, size [bytes], mtime [ns].
+
+    Raises:
+        InputError: a file that lies where `locate` does not look.
     """
     rows, hidden = [], 0
     for folder, _, names in os.walk(part):
+        inside = Path(folder).relative_to(part).parts
         for name in names:
             if name.startswith("."):
                 hidden += 1
             elif name.endswith(".npy"):
+                if inside not in ((), tuple(name[:3])):
+                    raise InputError(
+                        f"{part}: expected files at {LAYOUTS}; found "
+                        f"{Path(*inside, name)}"
+                    )
                 status = os.stat(os.path.join(folder, name))
                 rows.append((name[:-4], status.st_size, status.st_mtime_ns))
     if hidden:
@@ -194,12 +204,22 @@ def folder(root, strict=True):
         A `Folder`, sorted by id.
 
     Raises:
-        InputError: see `labels`; or labels and files do not match.
+        InputError: see `labels` and `scan`; an id has two files; or labels and files do
+            not match.
     """
     root = Path(root)
     table, files = labels(root), scan(root / "train")
+    twice = files.loc[files["id"].duplicated(), "id"]
+    if len(twice):
+        raise InputError(
+            f"{root / 'train'}: expected each id once; {len(twice)} have two files: "
+            f"{_some(twice)}"
+        )
     if not len(files):
-        raise InputError(f"{root / 'train'}: expected .npy files; found none")
+        raise InputError(
+            f"{root / 'train'}: expected .npy files; found none: they may lie at "
+            f"{LAYOUTS}"
+        )
     matched = table.merge(files, on="id", how="outer", indicator=True)
     problems = []
     for side, text in (

@@ -32,6 +32,7 @@ def run(name, main, argv):
     from gwres.tracking import log
 
     try:
+        _check_names(argv)
         with log.run(name) as active:
             lines = main(argv)
     except (InputError, OSError) as error:
@@ -41,3 +42,20 @@ def run(name, main, argv):
         sys.exit(2)
     lines = [f"run {active.id} is finished", *(lines or [])]
     logging.getLogger("gwres").info("%s", "\n".join(lines))
+
+
+def _check_names(words):
+    """Refuse names of files that the present locale cannot read.
+
+    MLflow would fail on them in the middle of a job.
+    """
+    from gwres.errors import InputError
+
+    for text in (os.getcwd(), *words):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the locale must be able to read {ascii(text)}; received one of "
+                f"{sys.getfilesystemencoding()}: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
+            ) from None

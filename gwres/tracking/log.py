@@ -41,13 +41,15 @@ def run(name):
     Yields:
         The `runs.Run`, as it begins.
     """
-    given = map(os.environ.get, ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"))
-    store.open_store(None if any(given) else EXPERIMENT)
+    chosen = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    store.open_store(None if os.environ.get("MLFLOW_RUN_ID") else chosen)
     with mlflow.start_run(log_system_metrics=False) as active:
         ui.prepare(active.info.experiment_id)
         _call(name)
         mlflow.set_tags({tags.ENTRY: name} | _provenance())
+        experiment = mlflow.get_experiment(active.info.experiment_id)
         try:
+            store.check_place(experiment.artifact_location, active.info.artifact_uri)
             yield runs.Run.of(active)
         except BaseException as error:
             mlflow.set_tag(tags.ERROR, _reason(error))
