@@ -16,6 +16,7 @@ from gwres.strain import check
 logger = logging.getLogger(__name__)
 LABELS = "training_labels.csv"
 SUBMISSION = "sample_submission.csv"
+LARGEST = 2**20  # bytes of a window's file; one of float64 has 98,432
 LAYOUTS = "a/b/c/abc….npy, as in the competition, or abc….npy"
 SHOWN = 5  # ids named in a message
 
@@ -70,10 +71,19 @@ def read(path):
     """
     try:
         with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise InputError(
+                    f"{path}: expected a window, at most {LARGEST:,} bytes; received "
+                    f"{size:,}"
+                )
             window = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (ValueError, EOFError) as error:
+    except (InputError, OSError):
+        raise
+    # On a broken header NumPy raises whatever Python's parser does.
+    except Exception as error:
         # NumPy's message for a pickle advises to allow it; ours does not.
         reason = "pickled objects are never loaded" if "ickle" in str(error) else error
         raise InputError(
@@ -147,6 +157,10 @@ def _listed(root, name):
     except pd.errors.EmptyDataError:
         raise InputError(
             f"{path}: expected columns id,target; received nothing"
+        ) from None
+    except ValueError as error:  # pandas' own errors are among these
+        raise InputError(
+            f"{path}: expected a table in CSV; it cannot be read: {error}"
         ) from None
     if list(table.columns) != ["id", "target"]:
         raise InputError(

@@ -58,9 +58,9 @@ class Refusal(BaseModel):
 # Requests at work at once: while one is scored, the next is read. Those after them wait
 # outside, where one that is late is dropped before anything is done for it.
 AT_WORK = 2
-# Requests in the server at once, those at work among them: more wait where they come
-# from, for each keeps its body, up to `guard.BYTES`, in memory.
-ADMITTED = 32
+# Requests in the server at once, those at work among them, and bytes of their bodies,
+# which are in memory: more wait where they come from.
+ADMITTED, HELD = 32, 4 * guard.BYTES
 
 
 def _array(*shape):
@@ -155,33 +155,38 @@ class _Metrics:
 
 
 class _Queue:
-    """The requests that are in the server: how many, and how long one takes.
+    """The requests that are in the server: how many, how large, how long one takes.
 
     Args:
         size: how many there may be at once.
     """
 
     def __init__(self, size):
-        self.size, self.inside, self.seconds = size, 0, 1.0
+        self.size, self.inside, self.held, self.seconds = size, 0, 0, 1.0
 
     @contextmanager
-    def place(self):
+    def place(self, length):
         """A place for as long as a request is answered.
+
+        Args:
+            length: of its body, bytes.
 
         Raises:
             Refused: there is none (503).
         """
-        if self.inside >= self.size:
+        if self.inside >= self.size or self.held + length > HELD:
             raise Refused(
                 503,
-                f"expected at most {self.size} requests at once; ask again in "
-                f"{self.wait()} s",
+                f"expected at most {self.size} requests at once, of {HELD:,} bytes "
+                f"together; ask again in {self.wait()} s",
             )
         self.inside += 1
+        self.held += length
         try:
             yield
         finally:
             self.inside -= 1
+            self.held -= length
 
     def took(self, seconds):
         """Learn from one request that was scored."""
@@ -238,9 +243,10 @@ def application(scorer, uri, timeout=60.0, admitted=ADMITTED):
 
     async def _answer(request, until):
         try:
-            with queue.place():
+            kind = guard.check_headers(request.headers)
+            with queue.place(int(request.headers["content-length"])):
                 async with asyncio.timeout_at(until):
-                    return await _score(request, scorer, metrics, pool, queue)
+                    return await _score(request, kind, scorer, metrics, pool, queue)
         except Refused as refused:
             wait = queue.wait() if refused.status == 503 else None
             return await _refuse(request, refused, until, wait)
@@ -274,9 +280,8 @@ def application(scorer, uri, timeout=60.0, admitted=ADMITTED):
     return app
 
 
-async def _score(request, scorer, metrics, pool, queue):
+async def _score(request, kind, scorer, metrics, pool, queue):
     """Read a request and score it, in a thread, so that others are answered too."""
-    kind = guard.check_headers(request.headers)
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)

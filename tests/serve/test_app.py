@@ -20,7 +20,7 @@ import pytest
 import gwres
 from gwres.errors import InputError
 from gwres.serve import client, guard
-from gwres.serve.app import AT_WORK, application
+from gwres.serve.app import AT_WORK, HELD, _Queue, application
 from gwres.strain import check_all
 from tests.serve.listening import listening
 
@@ -299,6 +299,34 @@ def test_a_full_queue_says_when_to_ask_again():
         assert ask(as_json(ONE))[0] == 200
         _, text = send(address, path="/metrics", method="GET")
         assert 'gwres_requests_total{status="503"} 1.0' in text
+
+
+def test_large_bodies_take_more_of_the_queue():
+    """However few they are: they would all be in memory."""
+    queue = _Queue(10)
+    with queue.place(HELD - 5):
+        with pytest.raises(guard.Refused, match="bytes together") as refused:
+            with queue.place(6):
+                raise AssertionError("there is no place")
+        assert refused.value.status == 503
+        with queue.place(5):
+            pass
+    with queue.place(6):
+        assert queue.inside == 1 and queue.held == 6
+    assert queue.inside == queue.held == 0
+
+
+def test_the_wait_follows_what_requests_take():
+    queue = _Queue(10)
+    for _ in range(100):
+        queue.took(3.0)
+    assert queue.wait() == 1
+    with queue.place(1), queue.place(1):
+        assert queue.wait() == 6
+    for _ in range(100):
+        queue.took(300.0)
+    with queue.place(1):
+        assert queue.wait() == 60, "no longer than a client has patience"
 
 
 def test_eight_clients_at_once_are_all_answered(address):
