@@ -12,14 +12,17 @@ the ratios hold where the figures do not.
 """
 
 import functools
+import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -36,7 +39,9 @@ from gwres.tracking import registry
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-BATCH, CLIENTS = 64, 8
+BATCH = 64
+# Clients at once, and seconds; None: as long as the command says.
+LOADS = ((8, None), (64, 10.0))
 BATCHES = 10  # that `client.score` is given
 REPEATS = 100
 
@@ -127,8 +132,11 @@ class Server:
         return sum(process.memory_info().rss for process in family)
 
 
-def load(server, body, seconds):
+def load(server, body, seconds, clients):
     """Many clients at once, each asking again when it is answered.
+
+    One that finds the server full waits as it is told, see `client.ask`; that it waited
+    is in the seconds of its request.
 
     Returns:
         (seconds of each request, errors, memory at start, middle and end in bytes).
@@ -144,7 +152,7 @@ def load(server, body, seconds):
             except Exception as error:  # every one is counted and shown
                 errors.append(str(error))
 
-    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
     memory = [server.memory()]
     for thread in threads:
         thread.start()
@@ -154,6 +162,17 @@ def load(server, body, seconds):
     for thread in threads:
         thread.join()
     return np.array(taken), errors, memory
+
+
+def turned_away(server):
+    """Requests that found the server full since it began; 0 where it does not count."""
+    try:
+        with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    except urllib.error.HTTPError:
+        return 0
+    found = re.search(r'^gwres_requests_total{status="503"} (\S+)', text, re.MULTILINE)
+    return int(float(found.group(1))) if found else 0
 
 
 def row(name, value, note=""):
@@ -217,14 +236,16 @@ def measure(server, networks, seconds):
     rates("one by one", networks, [many], ask(client.parquet(many)), REPEATS)
     whole = functools.partial(client.score, long, server.url, BATCH)
     rates("client.score", networks, parts, whole, REPEATS // BATCHES)
-    for count in (1, BATCH):
-        body = client.parquet(many[:count])
-        taken, errors, memory = load(server, body, seconds)
+    for count, (clients, limit) in itertools.product((1, BATCH), LOADS):
+        lasting = limit or seconds
+        body, before = client.parquet(many[:count]), turned_away(server)
+        taken, errors, memory = load(server, body, lasting, clients)
         row(
-            f"{CLIENTS} clients, {count} windows each, {seconds:g} s",
+            f"{clients} clients, {count} windows each, {lasting:g} s",
             f"{len(taken)} answers",
             f"{len(errors)} errors {errors[:1] or ''}",
         )
+        row("  told to ask again", f"{turned_away(server) - before}")
         middle, last = 1e3 * np.quantile(taken, [0.5, 0.99])
         row("  median, 99th percentile", f"{middle:.0f}, {last:.0f} ms")
         shown = ", ".join(f"{size / 1e6:.0f}" for size in memory)

@@ -1,5 +1,6 @@
 """Data of a training run: batches to learn from, windows to be judged on."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -11,7 +12,7 @@ from gwres import cache as caches
 from gwres.data import g2net, pack, pipeline
 from gwres.data.moments import Moments, moments
 from gwres.data.settings import SIMULATED
-from gwres.data.split import SPLITS, split_hash
+from gwres.data.split import ENOUGH, SPLITS, split_hash
 from gwres.errors import InputError
 from gwres.layers.whiten import fit_asd, refined
 from gwres.matched.design import filters
@@ -22,6 +23,7 @@ from gwres.simulate.noise import noise as noise_windows
 from gwres.simulate.population import PARAMETERS, population
 from gwres.strain import SHAPE
 
+logger = logging.getLogger(__name__)
 JUDGED = tuple(name for name in SPLITS if name != "train")
 # Seeds of the bank, the judged windows and the PSD: the same in every run.
 BANK_SEED, JUDGED_SEED, PSD_SEED = 11, 12, 13
@@ -246,6 +248,16 @@ def _files(data):
     files = g2net.folder(data.source, data.strict)
     parts = {name: _part(files, name) for name in SPLITS}
     train = parts.pop("train")
+    poor = [name for name in parts if parts[name].table["label"].nunique() < 2]
+    if poor:
+        logger.warning(
+            "%s: %s of %d windows lack one label, so nothing is ranked there: that "
+            "takes some %d windows in all",
+            files.root,
+            ", ".join(f"{name} ({len(parts[name])})" for name in poor),
+            len(files.table),
+            ENOUGH,
+        )
     quiet = train.table.index[train.table["label"] == 0][: data.psd_windows]
     asd = fit_asd(train.read(i, i + 1)[0] for i in quiet)
 

@@ -16,6 +16,8 @@ from gwres.strain import check
 logger = logging.getLogger(__name__)
 LABELS = "training_labels.csv"
 SUBMISSION = "sample_submission.csv"
+LARGEST = 2**20  # bytes of a window's file; one of float64 has 98,432
+LAYOUTS = "a/b/c/abc….npy, as in the competition, or abc….npy"
 SHOWN = 5  # ids named in a message
 
 
@@ -50,7 +52,7 @@ def locate(part, name):
     directly in train/ or test/, as some people unpack it.
     """
     flat = Path(part) / f"{name}.npy"
-    nested = Path(part) / name[0] / name[1] / name[2] / flat.name
+    nested = Path(part, *name[:3]) / flat.name
     return flat if flat.is_file() and not nested.is_file() else nested
 
 
@@ -69,10 +71,19 @@ def read(path):
     """
     try:
         with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise InputError(
+                    f"{path}: expected a window, at most {LARGEST:,} bytes; received "
+                    f"{size:,}"
+                )
             window = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (ValueError, EOFError) as error:
+    except (InputError, OSError):
+        raise
+    # On a broken header NumPy raises whatever Python's parser does.
+    except Exception as error:
         # NumPy's message for a pickle advises to allow it; ours does not.
         reason = "pickled objects are never loaded" if "ickle" in str(error) else error
         raise InputError(
@@ -147,6 +158,10 @@ def _listed(root, name):
         raise InputError(
             f"{path}: expected columns id,target; received nothing"
         ) from None
+    except ValueError as error:  # pandas' own errors are among these
+        raise InputError(
+            f"{path}: expected a table in CSV; it cannot be read: {error}"
+        ) from None
     if list(table.columns) != ["id", "target"]:
         raise InputError(
             f"{path}: expected columns id,target; received {','.join(table.columns)}"
@@ -168,13 +183,22 @@ def scan(part):
 
     Returns:
         DataFrame of columns id, size [bytes], mtime [ns].
+
+    Raises:
+        InputError: a file that lies where `locate` does not look.
     """
     rows, hidden = [], 0
     for folder, _, names in os.walk(part):
+        inside = Path(folder).relative_to(part).parts
         for name in names:
             if name.startswith("."):
                 hidden += 1
             elif name.endswith(".npy"):
+                if inside not in ((), tuple(name[:3])):
+                    raise InputError(
+                        f"{part}: expected files at {LAYOUTS}; found "
+                        f"{Path(*inside, name)}"
+                    )
                 status = os.stat(os.path.join(folder, name))
                 rows.append((name[:-4], status.st_size, status.st_mtime_ns))
     if hidden:
@@ -194,12 +218,22 @@ def folder(root, strict=True):
         A `Folder`, sorted by id.
 
     Raises:
-        InputError: see `labels`; or labels and files do not match.
+        InputError: see `labels` and `scan`; an id has two files; or labels and files do
+            not match.
     """
     root = Path(root)
     table, files = labels(root), scan(root / "train")
+    twice = files.loc[files["id"].duplicated(), "id"]
+    if len(twice):
+        raise InputError(
+            f"{root / 'train'}: expected each id once; {len(twice)} have two files: "
+            f"{_some(twice)}"
+        )
     if not len(files):
-        raise InputError(f"{root / 'train'}: expected .npy files; found none")
+        raise InputError(
+            f"{root / 'train'}: expected .npy files; found none: they may lie at "
+            f"{LAYOUTS}"
+        )
     matched = table.merge(files, on="id", how="outer", indicator=True)
     problems = []
     for side, text in (

@@ -76,6 +76,33 @@ def write(folder, tables):
     proof.write_list(place / proof.LIST, paths)
 
 
+def read(path):
+    """The predictions of one split, from a file that `write` wrote.
+
+    Args:
+        path: of a Parquet file.
+
+    Returns:
+        DataFrame; see `check`.
+
+    Raises:
+        InputError: it cannot be read, or `check` refuses what it holds.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        # Arrow's own errors are among these.
+        raise InputError(
+            f"{path}: expected predictions in Parquet; damaged or of another kind: "
+            f"{error}"
+        ) from None
+    try:
+        check(table)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return table
+
+
 def align(table, other):
     """The rows of `other`, predictions of the same windows, in the order of `table`.
 

@@ -37,6 +37,7 @@ def run(name, main, argv):
 
     logger, lines, code = logging.getLogger("gwres"), [], 0
     try:
+        _check_names(argv)
         with log.run(name) as active:
             lines = [f"run {active.id} is finished", *(main(argv) or [])]
     except (InputError, OSError) as error:
@@ -49,3 +50,20 @@ def run(name, main, argv):
     logger.log(logging.ERROR if code else logging.INFO, "%s", "\n".join(lines))
     if code:
         sys.exit(code)
+
+
+def _check_names(words):
+    """Refuse names of files that the present locale cannot read.
+
+    MLflow would fail on them in the middle of a job.
+    """
+    from gwres.errors import InputError
+
+    for text in (os.getcwd(), *words):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the locale must be able to read {ascii(text)}; received one of "
+                f"{sys.getfilesystemencoding()}: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
+            ) from None

@@ -7,7 +7,10 @@ nothing.
 
 import asyncio
 import json
+import math
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -55,6 +58,9 @@ class Refusal(BaseModel):
 # Requests at work at once: while one is scored, the next is read. Those after them wait
 # outside, where one that is late is dropped before anything is done for it.
 AT_WORK = 2
+# Requests in the server at once, those at work among them, and bytes of their bodies,
+# which are in memory: more wait where they come from.
+ADMITTED, HELD = 32, 4 * guard.BYTES
 
 
 def _array(*shape):
@@ -127,6 +133,7 @@ REFUSALS = {
     413: "too many windows or bytes",
     415: "another Content-Type",
     500: "a defect of the server; its log says more",
+    503: "too many requests at once; the header Retry-After says when to ask again",
     504: "not done in time",
 }
 
@@ -147,19 +154,64 @@ class _Metrics:
         self.waiting = Gauge("gwres_requests_in_flight", "Requests at work", **where)
 
 
-def application(scorer, uri, timeout=60.0):
+class _Queue:
+    """The requests that are in the server: how many, how large, how long one takes.
+
+    Args:
+        size: how many there may be at once.
+    """
+
+    def __init__(self, size):
+        self.size, self.inside, self.held, self.seconds = size, 0, 0, 1.0
+
+    @contextmanager
+    def place(self, length):
+        """A place for as long as a request is answered.
+
+        Args:
+            length: of its body, bytes.
+
+        Raises:
+            Refused: there is none (503).
+        """
+        if self.inside >= self.size or self.held + length > HELD:
+            raise Refused(
+                503,
+                f"expected at most {self.size} requests at once, of {HELD:,} bytes "
+                f"together; ask again in {self.wait()} s",
+            )
+        self.inside += 1
+        self.held += length
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self.held -= length
+
+    def took(self, seconds):
+        """Learn from one request that was scored."""
+        self.seconds += (seconds - self.seconds) / 8
+
+    def wait(self):
+        """Seconds until those inside should be done, a whole number, as HTTP has it."""
+        return min(max(1, math.ceil(self.inside * self.seconds)), 60)
+
+
+def application(scorer, uri, timeout=60.0, admitted=ADMITTED):
     """The server's application.
 
     Args:
         scorer: a `Scorer`, or what has its `rows`.
         uri: of the model, told by /health.
         timeout: seconds until a request is given up.
+        admitted: requests in the server at once; those beyond are refused.
 
     Returns:
         fastapi.FastAPI, with the routes /invocations, /ping, /health, /version,
         /metrics, /docs and /openapi.json.
     """
     metrics, pool = _Metrics(), ThreadPoolExecutor(AT_WORK, "scoring")
+    queue = _Queue(admitted)
     app = FastAPI(
         title="gwres",
         version=gwres.__version__,
@@ -191,10 +243,13 @@ def application(scorer, uri, timeout=60.0):
 
     async def _answer(request, until):
         try:
-            async with asyncio.timeout_at(until):
-                return await _score(request, scorer, metrics, pool)
+            kind = guard.check_headers(request.headers)
+            with queue.place(int(request.headers["content-length"])):
+                async with asyncio.timeout_at(until):
+                    return await _score(request, kind, scorer, metrics, pool, queue)
         except Refused as refused:
-            return await _refuse(request, refused, until)
+            wait = queue.wait() if refused.status == 503 else None
+            return await _refuse(request, refused, until, wait)
         except TimeoutError:
             late = Refused(504, f"expected to be done in {timeout:g} s")
             return await _refuse(request, late, until)
@@ -225,9 +280,8 @@ def application(scorer, uri, timeout=60.0):
     return app
 
 
-async def _score(request, scorer, metrics, pool):
+async def _score(request, kind, scorer, metrics, pool, queue):
     """Read a request and score it, in a thread, so that others are answered too."""
-    kind = guard.check_headers(request.headers)
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)
@@ -237,9 +291,11 @@ async def _score(request, scorer, metrics, pool):
 
     def answer():
         strain, asds = guard.read(body, kind)
+        begun = time.monotonic()
         try:
             with metrics.seconds.time():
                 rows = scorer.rows(strain, asds)
+            queue.took(time.monotonic() - begun)
         except InputError as error:
             raise Refused(400, str(error)) from None
         metrics.windows.inc(len(rows))
@@ -249,7 +305,10 @@ async def _score(request, scorer, metrics, pool):
     return Response(text, media_type=JSON)
 
 
-async def _refuse(request, refused, until):
+CODES = {503: "TEMPORARILY_UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
+
+
+async def _refuse(request, refused, until, wait=None):
     """The answer to a request that is refused.
 
     What still comes of its body is read and dropped, as long as there is time: who
@@ -266,8 +325,10 @@ async def _refuse(request, refused, until):
             drained = False
         except (ClientDisconnect, RuntimeError):  # it has left, or was read before
             pass
-    code = "DEADLINE_EXCEEDED" if refused.status == 504 else "BAD_REQUEST"
-    headers = None if drained else {"Connection": "close"}
+    code = CODES.get(refused.status, "BAD_REQUEST")
+    headers = {} if drained else {"Connection": "close"}
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
     return _refusal(refused.status, code, str(refused), headers)
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import random
+import time
 import urllib.error
 import urllib.request
 from collections import deque
@@ -111,13 +113,13 @@ def _check_shape(asds, count):
 
 
 def ask(body, kind, url=URL, timeout=60.0):
-    """Send one request.
+    """Send one request; where the server is full, again when it says so.
 
     Args:
         body: bytes.
         kind: its content type: application/json or `PARQUET`.
         url: of the server.
-        timeout: s.
+        timeout: s, of one attempt, and of all those that find the server full.
 
     Returns:
         DataFrame: logit, probability, detectors.
@@ -128,14 +130,34 @@ def ask(body, kind, url=URL, timeout=60.0):
     request = urllib.request.Request(
         f"{url.rstrip('/')}/invocations", body, {"Content-Type": kind}
     )
+    until = time.monotonic() + timeout
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return pd.DataFrame(json.load(answer)["predictions"])
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=timeout) as answer:
+                    return pd.DataFrame(json.load(answer)["predictions"])
+            except urllib.error.HTTPError as error:
+                wait = _wait(error)
+                if wait is None or time.monotonic() + wait > until:
+                    raise
+                error.close()
+            time.sleep(wait)
     except urllib.error.HTTPError as error:
         text = error.read().decode("utf-8", "replace")
         raise InputError(f"{url} refused, status {error.code}: {_why(text)}") from None
     except (urllib.error.URLError, TimeoutError) as error:
         raise InputError(f"no answer from {url}: {error}") from None
+
+
+def _wait(error):
+    """Seconds until a server that is full may be asked again; None for other errors.
+
+    A little more, by chance, for not all who wait should come back at once.
+    """
+    told = error.headers.get("Retry-After", "")
+    if error.code != 503 or not told.isdecimal():
+        return None
+    return int(told) * random.uniform(1.0, 1.5)
 
 
 def _why(text):

@@ -30,8 +30,8 @@ class Scorer:
 
     Args:
         files: dict of name to path: `classifier`, or `member_0`, `member_1`, … and
-            `stack`; see `messages.served`. With `proof`, they are checked by it. They are
-            read with Keras's safe mode on, and may be gone afterwards.
+            `stack`; see `messages.served`. With `proof`, they are checked by it. They
+            are read with Keras's safe mode on, and may be gone afterwards.
 
     Attributes:
         asd: that the first network was fitted with, (3, 2049), as `whiten.fit_asd`

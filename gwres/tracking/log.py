@@ -39,8 +39,8 @@ def run(name):
     Raises:
         Unsent: all is done, but a tracking server that is away has not been told all.
     """
-    given = map(os.environ.get, ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"))
-    store.open_store(None if any(given) else EXPERIMENT)
+    chosen = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    store.open_store(None if os.environ.get("MLFLOW_RUN_ID") else chosen)
     active = mlflow.start_run(log_system_metrics=False)
     begun = runs.Run.of(active)
     status = "FAILED"
@@ -49,6 +49,8 @@ def run(name):
         ui.prepare(begun.experiment_id)
         _call(name)
         _tag({tags.ENTRY: name} | _provenance())
+        experiment = mlflow.get_experiment(begun.experiment_id)
+        store.check_place(experiment.artifact_location, active.info.artifact_uri)
         yield begun
         status = "FINISHED"
     except BaseException as error:

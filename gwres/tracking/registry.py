@@ -167,7 +167,7 @@ def _home(uri):
         place = client.get_logged_model(name).artifact_location
     except mlflow.MlflowException:
         return ""
-    return f" (its files were recorded at {place})"
+    return f" (its files were recorded at {place}{store.lead(place)})"
 
 
 def _files(uri):

@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from urllib.parse import unquote
 
 import mlflow
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -159,7 +160,7 @@ def server(uri):
     """The command that serves a store; a password in its URL is not shown."""
     shown = make_url(uri).render_as_string(hide_password=True)
     usual = Path("mlflow.db").resolve()
-    if uri.startswith("sqlite:///") and Path(uri[10:]).resolve() == usual:
+    if uri.startswith("sqlite:///") and Path(unquote(uri[10:])).resolve() == usual:
         return "mlflow server"
     return f"mlflow server --backend-store-uri {shlex.quote(shown)}"
 

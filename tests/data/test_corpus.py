@@ -7,6 +7,7 @@ from gwres import cache
 from gwres.data.corpus import open_corpus
 from gwres.data.g2net import folder
 from gwres.data.settings import Data, Live, eased, loudness
+from gwres.data.split import ENOUGH, SPLITS
 from gwres.errors import InputError
 
 SMALL = {"bank": 48, "judged": 40, "psd_windows": 40}
@@ -156,3 +157,24 @@ def test_psd_is_fitted_on_training_noise_alone(copy, packed):
     path = copy / "train" / noise[0] / noise[1] / noise[2] / f"{noise}.npy"
     np.save(path, np.load(path) * 10)
     assert (open_corpus(Data(source=str(copy))).asd > packed.asd * 1.01).mean() > 0.9
+
+
+def test_splits_of_one_label_are_told_with_what_it_takes(simulated, copy, caplog):
+    """Before anything is trained; the windows are judged as far as that goes."""
+    table = folder(copy).table
+    split = table.loc[table["split"] != "train", "split"].iloc[0]
+    rows = table[(table["split"] == split) & (table["label"] == 1)]
+    if len(rows) == (table["split"] == split).sum():
+        raise AssertionError("the split must lose one of its labels by this test")
+    for name in rows["id"]:
+        (copy / "train" / name[0] / name[1] / name[2] / f"{name}.npy").unlink()
+    opened = open_corpus(Data(source=str(copy), strict=False))
+    left = len(opened.judged[split])
+    assert f"{split} ({left})" in caplog.text
+    assert "lack one label" in caplog.text and "250 windows" in caplog.text
+
+
+def test_so_many_windows_give_every_split_both_labels():
+    rng, shares = np.random.default_rng(0), np.array([*SPLITS.values()]) / 200
+    counts = rng.multinomial(ENOUGH, np.concatenate([shares, shares]), 20_000)
+    assert 0.97 < (counts > 0).all(axis=1).mean() < 0.995

@@ -1,6 +1,7 @@
 """The reader takes Kaggle's layout as it is, and names what is wrong with it."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -180,3 +181,20 @@ def test_files_that_lie_flat_in_train_are_read(copy):
     (copy / "train" / f"{name}.npy").unlink()
     with pytest.raises(InputError, match=rf"{name[0]}.{name[1]}.{name[2]}.{name}.npy"):
         flat.window(name)
+
+
+@pytest.mark.parametrize("place", ["train/{0}", "{1}", "{0}/{2}/{1}"])
+def test_files_that_lie_elsewhere_are_told_with_where_they_may_lie(copy, place):
+    first = files(copy)[0]
+    inside = place.format(*first.stem[:3])
+    (copy / "train" / inside).mkdir(parents=True, exist_ok=True)
+    first.rename(copy / "train" / inside / first.name)
+    with pytest.raises(InputError, match=f"abc….npy.*found {inside}/{first.stem}"):
+        g2net.folder(copy)
+
+
+def test_two_files_of_one_id_are_told(copy):
+    first = files(copy)[0]
+    shutil.copy(first, copy / "train")
+    with pytest.raises(InputError, match=f"1 have two files: {first.stem}"):
+        g2net.folder(copy)

@@ -177,3 +177,13 @@ def test_a_place_to_work_is_checked_before_the_work(
         # Set first, so that what the entry point sets is gone with the test.
         monkeypatch.setenv(variable, "")
     assert message in refused(simulate, {"out": "new"} | settings)
+
+
+def test_a_name_that_the_locale_cannot_read_is_told(caplog):
+    """As Python has it from a shell; nothing is begun."""
+    name = b"/data/s\xfc\xdf".decode("ascii", "surrogateescape")
+    with pytest.raises(SystemExit) as end:
+        entry.run("test", train.main, words({"data": name}))
+    assert end.value.code == 2
+    said = caplog.records[-1].getMessage()
+    assert "set LC_ALL=C.UTF-8" in said and r"s\udcfc\udcdf" in said

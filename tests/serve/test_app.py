@@ -20,7 +20,7 @@ import pytest
 import gwres
 from gwres.errors import InputError
 from gwres.serve import client, guard
-from gwres.serve.app import AT_WORK, application
+from gwres.serve.app import AT_WORK, HELD, _Queue, application
 from gwres.strain import check_all
 from tests.serve.listening import listening
 
@@ -54,10 +54,10 @@ class Scorer:
 
 
 @contextmanager
-def served(timeout):
+def served(timeout, **options):
     """A server of a `Scorer`: its address, and the scorer."""
     scorer = Scorer()
-    with listening(application(scorer, URI, timeout)) as address:
+    with listening(application(scorer, URI, timeout, **options)) as address:
         try:
             yield address, scorer
         finally:
@@ -268,6 +268,93 @@ def test_a_request_that_takes_too_long_is_given_up():
     assert scorer.begun.count(SLOW) <= AT_WORK, "who is late is not scored"
 
 
+def test_a_full_queue_says_when_to_ask_again():
+    """Nobody's body is kept beyond those admitted, and places come free again."""
+    slow, admitted = as_json(beginning(SLOW)), 3
+    with (
+        served(timeout=20.0, admitted=admitted) as (address, scorer),
+        ThreadPoolExecutor(admitted) as pool,
+    ):
+        ask = partial(send, address, content_type=guard.JSON)
+        inside = [pool.submit(ask, slow) for _ in range(admitted)]
+        for _ in range(400):
+            _, text = send(address, path="/metrics", method="GET")
+            if f"in_flight {admitted:.1f}" in text:
+                break
+            time.sleep(0.05)
+        connection = http.client.HTTPConnection(*address, timeout=20)
+        connection.request(
+            "POST", "/invocations", as_json(ONE), {"Content-Type": guard.JSON}
+        )
+        answer = connection.getresponse()
+        refusal = json.loads(answer.read())
+        connection.close()
+        assert answer.status == 503
+        assert 1 <= int(answer.headers["Retry-After"]) <= 60
+        assert refusal["error_code"] == "TEMPORARILY_UNAVAILABLE"
+        assert "at most 3 requests at once" in refusal["message"]
+        assert send(address, path="/health", method="GET")[0] == 200
+        scorer.go.set()
+        assert {one.result()[0] for one in inside} == {200}
+        assert ask(as_json(ONE))[0] == 200
+        _, text = send(address, path="/metrics", method="GET")
+        assert 'gwres_requests_total{status="503"} 1.0' in text
+
+
+def test_large_bodies_take_more_of_the_queue():
+    """However few they are: they would all be in memory."""
+    queue = _Queue(10)
+    with queue.place(HELD - 5):
+        with pytest.raises(guard.Refused, match="bytes together") as refused:
+            with queue.place(6):
+                raise AssertionError("there is no place")
+        assert refused.value.status == 503
+        with queue.place(5):
+            pass
+    with queue.place(6):
+        assert queue.inside == 1 and queue.held == 6
+    assert queue.inside == queue.held == 0
+
+
+def test_the_wait_follows_what_requests_take():
+    queue = _Queue(10)
+    for _ in range(100):
+        queue.took(3.0)
+    assert queue.wait() == 1
+    with queue.place(1), queue.place(1):
+        assert queue.wait() == 6
+    for _ in range(100):
+        queue.took(300.0)
+    with queue.place(1):
+        assert queue.wait() == 60, "no longer than a client has patience"
+
+
+def test_eight_clients_at_once_are_all_answered(address):
+    """Each its own windows, through one pool, a hundred requests."""
+    url = "http://{}:{}".format(*address)
+    firsts = np.linspace(1e-21, 2e-21, 100)
+
+    def ask(first):
+        body = client.parquet(beginning(first))
+        return client.ask(body, client.PARQUET, url)["logit"][0]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, firsts))
+    assert found == pytest.approx(firsts, rel=1e-6)
+
+
+def test_more_clients_than_places_are_all_answered_in_the_end():
+    """They ask again when they are told to, for as long as they have time."""
+    with (
+        served(timeout=20.0, admitted=2) as (address, _),
+        ThreadPoolExecutor(8) as pool,
+    ):
+        url = "http://{}:{}".format(*address)
+        body = client.parquet(STRAIN)
+        asked = [pool.submit(client.ask, body, client.PARQUET, url) for _ in range(40)]
+        assert {len(one.result()) for one in asked} == {len(STRAIN)}
+
+
 def test_a_defect_is_answered_and_counted(ask):
     status, text = ask(as_json(beginning(BROKEN)), content_type=guard.JSON)
     assert (status, json.loads(text)["error_code"]) == (500, "INTERNAL_ERROR")
@@ -308,7 +395,7 @@ def test_the_openapi_page_tells_bodies_answers_and_refusals(ask):
     route = json.loads(text)["paths"]["/invocations"]["post"]
     assert status == 200
     assert set(route["requestBody"]["content"]) == {guard.JSON, guard.PARQUET}
-    statuses = {"200", "400", "411", "413", "415", "500", "504"}
+    statuses = {"200", "400", "411", "413", "415", "500", "503", "504"}
     assert statuses <= set(route["responses"])
     held = route["requestBody"]["content"][guard.JSON]["schema"]["properties"]
     assert set(held) == {*guard.NAMES, "asd", "params"}

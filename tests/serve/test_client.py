@@ -36,8 +36,10 @@ def server():
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             received.append((self.path, self.headers["Content-Type"], body))
-            status, text = answers.pop(0) if answers else logits(body)
+            status, text, *more = answers.pop(0) if answers else logits(body)
             self.send_response(status)
+            for name, value in more:
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text)
 
@@ -118,6 +120,29 @@ def test_a_refusal_is_told_in_the_server_s_words(server):
         client.score(WINDOWS, url)
     with pytest.raises(InputError, match="status 415: only Parquet$"):
         client.score(WINDOWS, url)
+
+
+def test_a_server_that_is_full_is_asked_again_when_it_says_so(server, monkeypatch):
+    url, received, answers = server
+    slept = []
+    monkeypatch.setattr(client.time, "sleep", slept.append)
+    full = 503, b'{"message": "full"}', ("Retry-After", "2")
+    answers += [full, full]
+    assert len(client.score(WINDOWS[:1], url)) == 1
+    assert len(received) == 3 and len(slept) == 2
+    assert all(2 <= wait <= 3 for wait in slept)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(503, "99"), (503, "soon"), (503, ""), (500, "1")]
+)
+def test_a_server_that_stays_full_or_fails_is_not_asked_again(server, status, told):
+    """Longer than the timeout is too long; what is no time is none."""
+    url, received, answers = server
+    answers += [(status, b'{"message": "full"}', ("Retry-After", told))]
+    with pytest.raises(InputError, match=f"status {status}: full$"):
+        client.score(WINDOWS[:1], url, timeout=20)
+    assert len(received) == 1
 
 
 def test_wrong_windows_and_absent_servers(server):

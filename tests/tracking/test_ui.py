@@ -57,6 +57,7 @@ def test_the_charts_begin_with_the_result():
     [
         ("sqlite:///mlflow.db", "mlflow server"),
         ("sqlite:///{here}/mlflow.db", "mlflow server"),
+        ("sqlite:///{here}/other/../%6dlflow.db", "mlflow server"),
         (
             "sqlite:////else where/a.db",
             "mlflow server --backend-store-uri 'sqlite:////else where/a.db'",

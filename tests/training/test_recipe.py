@@ -116,6 +116,11 @@ def test_wrong_settings_are_named(settings, message):
         Recipe().vary(settings)
 
 
+@pytest.mark.parametrize("text", ["100000", "1e5", "1E+05", "1.0e5"])
+def test_a_whole_number_may_be_written_with_an_exponent(text):
+    assert Recipe().vary({"samples": text}).fit.samples == 100_000
+
+
 def test_no_two_parts_share_a_setting():
     names = [key.rpartition(".")[2] for key in Recipe().flat()]
     assert len(names) == len(set(names))
