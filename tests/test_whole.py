@@ -227,7 +227,7 @@ def test_requests_as_json_and_parquet_are_answered_alike(server, windows):
 def test_the_readmes_requests_are_answered(server, home):
     """From the shell and from Python, in the README's own words."""
     port = server.rpartition(":")[2]
-    for typed in (readme.line("python -c "), readme.line("curl ")):
+    for typed in (readme.line("python -c "), readme.line("curl -d @window.json")):
         typed = typed.replace("5001", port).replace("python ", f"{sys.executable} ")
         done = subprocess.run(typed, shell=True, cwd=home, capture_output=True)
         assert done.returncode == 0, done.stderr

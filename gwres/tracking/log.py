@@ -300,13 +300,15 @@ def describe(text, more=None, run=None):
 
 def params(settings, run=None):
     """Log settings by name, of the present run or of a trial of that name."""
-    _say("params", run, params={name: str(one) for name, one in settings.items()})
+    if settings:
+        _say("params", run, params={name: str(one) for name, one in settings.items()})
 
 
 def metrics(measured):
     """Log numbers by name."""
     numbers = {name: float(value) for name, value in measured.items()}
-    _say("metrics", metrics=numbers, at=_now())
+    if numbers:
+        _say("metrics", metrics=numbers, at=_now())
 
 
 def files(folder):

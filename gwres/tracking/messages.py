@@ -19,6 +19,7 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.models import Model, ModelSignature
+from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import ColSpec
 
@@ -74,8 +75,11 @@ def _params(run_id, files, again, params):
 
 
 def _metrics(run_id, files, again, metrics, at):
-    # The client's `log_batch` would not give them to the model that the run has logged.
-    mlflow.log_metrics(metrics, run_id=run_id, timestamp=at)
+    # The client's `log_batch` would not give them to the model that the run has logged;
+    # and of the present run MLflow need not ask the store.
+    active = mlflow.active_run()
+    here = active and active.info.run_id == run_id
+    mlflow.log_metrics(metrics, run_id=None if here else run_id, timestamp=at)
 
 
 def _epoch(run_id, files, again, metrics, at, step):
@@ -86,7 +90,12 @@ def _epoch(run_id, files, again, metrics, at, step):
 def _data(run_id, files, again, data, tags):
     named = [InputTag(*one) for one in tags.items()]
     given = DatasetInput(Dataset.from_dictionary(data), named)
-    mlflow.MlflowClient().log_inputs(run_id, [given])
+    client = mlflow.MlflowClient()
+    try:
+        client.log_inputs(run_id, [given])
+    except mlflow.MlflowException:
+        # Of two runs that log the same new data set at once one fails; now it is there.
+        client.log_inputs(run_id, [given])
 
 
 def _files(run_id, files, again):
@@ -112,11 +121,16 @@ def _model(run_id, files, again, experiment):
         for one in made:
             if one.status == LoggedModelStatus.READY:
                 return one.model_id
-            # An attempt that failed in its midst.
+            # An attempt that ended in its midst.
             client.delete_logged_model(one.model_id)
     example = np.load(Path(files) / "example.npy", allow_pickle=False)
     path = Path(files) / "classifier.keras"
-    return served({"classifier": str(path)}, example, run_id)
+    # Made here, for MLflow by itself makes it in the experiment of the present run.
+    settings = client.get_run(run_id).data.params
+    made = client.create_logged_model(
+        experiment, "model", run_id, tags=resolve_tags(), params=settings
+    )
+    return served({"classifier": str(path)}, example, run_id, made.model_id)
 
 
 def _end(run_id, files, again, status, at):
@@ -139,7 +153,7 @@ KINDS = {
 }
 
 
-def served(artifacts, example, run_id=None, digests=None):
+def served(artifacts, example, run_id=None, model_id=None, digests=None):
     """Log a model that MLflow can serve: signature, example, pinned requirements.
 
     The model's code is gwres itself, copied beside it; nothing is pickled. Its one
@@ -150,6 +164,7 @@ def served(artifacts, example, run_id=None, digests=None):
             with it their digests.
         example: strain (n, 3, 4096), kept as the input example.
         run_id: of the run that it is of; None for the present one.
+        model_id: of the logged model that it becomes; None for a new one.
         digests: dict of name to digest of those given as URIs.
 
     Returns:
@@ -159,10 +174,10 @@ def served(artifacts, example, run_id=None, digests=None):
         path = Path(folder) / proof.LIST
         local = {name: Path(one) for name, one in artifacts.items()}
         proof.write_list(path, local | (digests or {}))
-        return _served(artifacts | {"proof": str(path)}, example, run_id)
+        return _served(artifacts | {"proof": str(path)}, example, run_id, model_id)
 
 
-def _served(artifacts, example, run_id):
+def _served(artifacts, example, run_id, model_id):
     kinds = {"logit": "double", "probability": "double", "detectors": "string"}
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
@@ -176,6 +191,7 @@ def _served(artifacts, example, run_id):
         name="model",
         flavor=mlflow.pyfunc,
         run_id=run_id,
+        model_id=model_id,
         python_model=str(HERE / "serve" / "model.py"),
         artifacts=artifacts,
         code_paths=[str(HERE)],

@@ -164,12 +164,12 @@ def test_a_defect_is_told_as_one(server, tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A run in a store of this machine."""
+    """A run of experiment 1, in a store of this machine; experiment 0 is open."""
     before = mlflow.get_tracking_uri()
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     store = mlflow.MlflowClient()
-    yield store.create_run("0")
+    yield store.create_run(store.create_experiment("other"))
     mlflow.set_tracking_uri(before)
 
 
@@ -183,7 +183,7 @@ def test_what_is_said_twice_is_there_once(run, tmp_path):
     numbers = {"val/loss": 0.5, "val/roc_auc": 0.75}
     contents = {
         "trial": {
-            "experiment": "0",
+            "experiment": "1",
             "tags": {PARENT: run_id, NAME: "trial-000"},
             "at": 1,
         },
@@ -194,7 +194,7 @@ def test_what_is_said_twice_is_there_once(run, tmp_path):
         "data": {"data": data | {"name": "x", "digest": "y"}, "tags": {"a": "b"}},
         "files": {},
         "table": {"path": "study/trials.json", "columns": {"number": [0, 1]}},
-        "model": {"experiment": "0"},
+        "model": {"experiment": "1"},
         "end": {"status": "FINISHED", "at": 3},
     }
     assert contents.keys() == messages.KINDS.keys()
@@ -206,7 +206,7 @@ def test_what_is_said_twice_is_there_once(run, tmp_path):
             files = tmp_path / "files" if kind in ("files", "model") else None
             given.append(messages.deliver(message, files, ids, again))
     store = mlflow.MlflowClient()
-    [trial] = store.search_runs(["0"], f"tags.`{PARENT}` = '{run_id}'")
+    [trial] = store.search_runs(["1"], f"tags.`{PARENT}` = '{run_id}'")
     assert ids == {"trial-000": trial.info.run_id}
     after = store.get_run(run_id)
     assert after.info.status == "FINISHED" and after.info.end_time == 3
@@ -215,11 +215,11 @@ def test_what_is_said_twice_is_there_once(run, tmp_path):
     for name in (*numbers, "holdout/roc_auc"):
         assert len(store.get_metric_history(run_id, name)) == 1
     assert len(after.inputs.dataset_inputs) == 1
-    assert store.load_table("0", "study/trials.json", [run_id])["number"].tolist() == [
+    assert store.load_table("1", "study/trials.json", [run_id])["number"].tolist() == [
         0,
         1,
     ]
-    [model] = store.search_logged_models(["0"])
+    [model] = store.search_logged_models(["1"])
     assert given.count(model.model_id) == 2
     assert {one.path for one in store.list_artifacts(run_id)} == {
         "classifier.keras",
@@ -234,7 +234,7 @@ def test_a_model_that_came_half_is_logged_anew(run, tmp_path, monkeypatch):
     small = classifier(network(ResNet(16, 2), "spectrogram"), np.ones((3, 2049)))
     small.save(tmp_path / "files" / "classifier.keras")
     np.save(tmp_path / "files" / "example.npy", noise(np.random.default_rng(0), 1))
-    message = {"kind": "model", "run": run.info.run_id, "content": {"experiment": "0"}}
+    message = {"kind": "model", "run": run.info.run_id, "content": {"experiment": "1"}}
 
     def away(*_):
         raise mlflow.MlflowException("away")
@@ -244,8 +244,8 @@ def test_a_model_that_came_half_is_logged_anew(run, tmp_path, monkeypatch):
         with pytest.raises(mlflow.MlflowException):
             messages.deliver(message, tmp_path / "files", {}, False)
     store = mlflow.MlflowClient()
-    [half] = store.search_logged_models(["0"])
-    assert half.status == "FAILED"
+    [half] = store.search_logged_models(["1"])
+    assert half.status == "FAILED" and half.experiment_id == "1"
     whole = messages.deliver(message, tmp_path / "files", {}, True)
-    [model] = store.search_logged_models(["0"])
+    [model] = store.search_logged_models(["1"])
     assert model.model_id == whole != half.model_id and model.status == "READY"
