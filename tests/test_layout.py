@@ -19,7 +19,7 @@ ONLY = {
     "mlflow": {"tracking", "serve.model"},
     "optuna": {"training.study"},
     "ray": {"engine.cluster"},
-    "tensorflow": {"data.pipeline", "serve.scorer"},
+    "tensorflow": {"data.pipeline", "serve.scorer", "training.shares"},
 }
 
 

@@ -142,8 +142,9 @@ class _Worker:
 
     def __init__(self, ray, function, gpu):
         self.ray = ray
-        kind = ray.remote(num_gpus=int(gpu), scheduling_strategy="SPREAD")(_Actor)
-        self.actor = kind.remote(function)
+        # Of 0 cores, where Ray's default is 1 as soon as GPUs are named.
+        kind = ray.remote(num_cpus=0, num_gpus=int(gpu), scheduling_strategy="SPREAD")
+        self.actor = kind(_Actor).remote(function)
         self.reference = None
 
     def begin(self, number, item):

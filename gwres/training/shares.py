@@ -7,6 +7,7 @@ optimiser's state and the checkpoints. Workers hold nothing that lasts longer th
 step, so one that is lost costs no more than its step.
 """
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from keras import ops
 
 from gwres.engine import work
 from gwres.errors import InputError, within
+
+logger = logging.getLogger(__name__)
 
 
 def asked(recipe):
@@ -225,6 +228,7 @@ def fit(model, build, loss, workers, batches, callback):
     first = next(batches)
     batches = chain([first], batches)
     made = partial(worker, build, loss, len(first[0]))
+    logger.info("%d workers share each batch", workers)
     with work.crew(made, workers, _gpus()) as crew:
         for epoch in range(callback.first, callback.epochs):
             losses = []

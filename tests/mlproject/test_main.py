@@ -1,5 +1,6 @@
 """The main job as a user runs it: `mlflow run`, what it logs, and what it survives."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -232,6 +233,21 @@ def test_first_weights_come_from_a_run(finished):
     # A rate of 1e-8 leaves the weights, and so the answers, as they were.
     for name in ("holdout/roc_auc", "holdout/brier"):
         assert again.data.metrics[name] == pytest.approx(before.data.metrics[name])
+
+
+def test_workers_share_a_training(finished):
+    """The command that trains the same again gives the same, with workers too."""
+    before = finished.runs()[-1]
+    again = shlex.split(before.data.tags["gwres.command"])
+    chosen = dict(word.split("=", 1) for word in again if "=" in word)
+    output = finished.typed(
+        "mlflow run . --env-manager local -e train -P depth=34 -P workers=2", **chosen
+    )
+    assert "2 workers share each batch" in output
+    shared = finished.runs()[0]
+    for name in ("train/loss", "val/loss", "holdout/brier"):
+        expected = pytest.approx(before.data.metrics[name], rel=2e-3)
+        assert shared.data.metrics[name] == expected
 
 
 def test_the_kaggle_route(finished):
