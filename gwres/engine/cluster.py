@@ -114,7 +114,7 @@ def _outcome(ray, reference):
         known.ObjectLostError,
         known.OutOfMemoryError,
     ) as error:
-        raise Lost(str(error)) from None
+        raise Lost(" ".join(str(error).split())) from None
     except known.RayError as error:
         return Failure(error)
 

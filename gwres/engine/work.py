@@ -109,40 +109,65 @@ def crew(make, size, gpus=()):
     Raises:
         InputError: more workers than GPUs, or a cluster that is not reached.
     """
+    with_gpu = room(size, gpus)
     if os.environ.get(CLUSTER):
         from gwres.engine import cluster
 
-        known, present = cluster.resources("GPU"), cluster.resources("CPU")
-        environment = _threads(max(1, present // size))
+        environment = _environment(cluster.resources("CPU") // size)
 
         def hire(number):
-            return cluster.hire(make, environment, known > 0)
+            return cluster.hire(make, environment, with_gpu)
 
-        hand = cluster.hand
-    else:
-        known = len(gpus)
-        environment = _threads(max(1, cores() // size))
+        return Crew(hire, size, cluster.hand)
 
-        def hire(number):
-            own = {"CUDA_VISIBLE_DEVICES": gpus[number]} if gpus else {}
-            return local.hire(make, environment | own)
+    environment = _environment(cores() // size)
 
-        def hand(common):
-            return common
+    def hire(number):
+        own = {"CUDA_VISIBLE_DEVICES": gpus[number]} if with_gpu else {}
+        return local.hire(make, environment | own)
 
+    return Crew(hire, size, lambda common: common)
+
+
+def room(size, gpus=()):
+    """Whether each worker of a crew will have a GPU.
+
+    Args:
+        size: as for `crew`.
+        gpus: as for `crew`.
+
+    Returns:
+        False where there are none.
+
+    Raises:
+        InputError: there are some, but fewer than workers; or a cluster that is not
+            reached.
+    """
+    known = len(gpus)
+    if os.environ.get(CLUSTER):
+        from gwres.engine import cluster
+
+        known = cluster.resources("GPU")
     if 0 < known < size:
         raise InputError(
             f"workers must be at most {known}, as many as there are GPUs; received "
             f"{size}"
         )
-    return Crew(hire, size, hand)
+    return known > 0
 
 
-def _threads(count):
-    """Variables that keep a process to so many threads that compute."""
+def _environment(threads):
+    """Variables of a worker that computes on so many threads, at least one.
+
+    A machine of a cluster has not those of this process.
+    """
     # TensorFlow's, then those of JAX and of OpenMP.
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"
-    return dict.fromkeys((CORES, *names, "OMP_NUM_THREADS"), str(count))
+    kept = "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        **dict.fromkeys((CORES, *names, "OMP_NUM_THREADS"), str(max(1, threads))),
+    }
 
 
 def seen(path):

@@ -34,7 +34,8 @@ def asked(recipe):
         As `work.asked`.
 
     Raises:
-        InputError: batch normalisation, or fewer pairs of rows in a batch than workers.
+        InputError: batch normalisation, fewer pairs of rows in a batch than workers,
+            or what `work.room` refuses.
     """
     workers = work.asked()
     if workers is None:
@@ -49,6 +50,7 @@ def asked(recipe):
     # By itself this process would take all memory of the GPUs, which are the workers'.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    work.room(workers, _gpus())
     return workers
 
 
