@@ -24,7 +24,7 @@ from gwres.tracking import messages, runs, ui
 
 logger = logging.getLogger(__name__)
 RETRY = 2.0  # s between two attempts
-PATIENCE = 30.0  # s that the end of a run waits for a server that is away
+PATIENCE = 60.0  # s that the end of a run waits for a server that is away
 
 
 class Unsent(RuntimeError):
