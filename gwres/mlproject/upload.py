@@ -11,7 +11,7 @@ def main(argv):
     from gwres.tracking import outbox
 
     options.read(argv, __doc__)
-    return outbox.upload()
+    outbox.upload()
 
 
 if __name__ == "__main__":

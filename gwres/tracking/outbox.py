@@ -24,7 +24,7 @@ from gwres.tracking import messages, runs, ui
 
 logger = logging.getLogger(__name__)
 RETRY = 2.0  # s between two attempts
-PATIENCE = 30.0  # s that the end of a run waits for a server that is away
+PATIENCE = 60.0  # s that the end of a run waits for a server that is away
 
 
 class Unsent(RuntimeError):
@@ -215,30 +215,36 @@ def channel(run):
 
 
 def upload():
-    """Send what earlier runs of this machine could not log.
+    """Send what earlier runs of this machine could not log, and say what it was.
 
-    Returns:
-        list of lines: what was sent, and what is of runs that the store does not have.
+    What is of runs that the store does not have stays, for another server.
 
     Raises:
-        Unsent: the server went away again.
+        Unsent: a run that the store has could still not be logged.
     """
-    lines = []
+    failed = None
     for folder in sorted(root().glob("*/")):
+        # The present run sends its own.
         if folder.name == runs.present().id:
             continue
         try:
             box = Outbox(folder, sending=False)
         except Timeout:
-            lines.append(f"left     run {folder.name}: it is still at work")
+            logger.info("run %s is still at work", folder.name)
             continue
         what = box.what()
         try:
             runs.read(folder.name)
         except mlflow.MlflowException as error:
             box.free()
-            lines.append(f"left     {what} of run {folder.name}: {error}")
+            logger.warning("left     %s of run %s: %s", what, folder.name, error)
             continue
-        box.close()
-        lines.append(f"sent     {what} of run {folder.name}")
-    return lines or ["nothing was left"]
+        try:
+            box.close()
+        except Unsent as error:
+            logger.error("%s", error)
+            failed = error
+        else:
+            logger.info("sent     %s of run %s", what or "nothing", folder.name)
+    if failed:
+        raise failed

@@ -249,3 +249,26 @@ def test_a_model_that_came_half_is_logged_anew(run, tmp_path, monkeypatch):
     whole = messages.deliver(message, tmp_path / "files", {}, True)
     [model] = store.search_logged_models(["1"])
     assert model.model_id == whole != half.model_id and model.status == "READY"
+
+
+def test_an_upload_leaves_alone_what_is_not_its_own(
+    server, run, tmp_path, monkeypatch, caplog
+):
+    """One run that the store has, one that it has not, one that is at work."""
+    monkeypatch.setattr(outbox, "root", lambda: tmp_path / "outbox")
+    boxes = {}
+    for name in (run.info.run_id, "0" * 32, "1" * 32):
+        boxes[name] = outbox.Outbox(tmp_path / "outbox" / name, sending=False)
+        say(boxes[name], "epoch")
+        if name != "1" * 32:
+            boxes[name].free()
+    with caplog.at_level(logging.INFO, "gwres"), mlflow.start_run(experiment_id="0"):
+        outbox.upload()
+    assert server.taken == [("epoch", [], False)]
+    told = caplog.text
+    assert f"sent     epoch (1) of run {run.info.run_id}" in told
+    assert f"left     epoch (1) of run {'0' * 32}" in told
+    assert f"run {'1' * 32} is still at work" in told
+    left = sorted(path.name for path in (tmp_path / "outbox").iterdir())
+    assert left == ["0" * 32, "1" * 32]
+    boxes["1" * 32].free()
