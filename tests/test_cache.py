@@ -1,13 +1,15 @@
 """Cached folders are whole or not there."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from gwres import cache
+from gwres import cache, proof
 from tests.contract import fresh
 
 
@@ -203,3 +205,123 @@ def test_two_at_once_do_not_share_one():
 def test_another_recipe_works_elsewhere():
     with cache.workplace({"depth": 34}) as one, cache.workplace({"depth": 18}) as two:
         assert one.parent != two.parent
+
+
+@pytest.fixture
+def anew(monkeypatch):
+    """A process that has not looked at any folder yet."""
+    return lambda: monkeypatch.setattr(cache, "_checked", set())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda at: (at / "hello.txt").write_text("hellp"), "hello.txt: not as it was"),
+        (lambda at: (at / "hello.txt").write_text("he"), "hello.txt: not as it was"),
+        (lambda at: (at / "hello.txt").unlink(), "hello.txt: no such file"),
+        (lambda at: (at / "proof.json").unlink(), "an older version made it"),
+    ],
+)
+def test_a_damaged_folder_is_named_and_made_again(caplog, anew, spoil, told):
+    path = cache.folder("kind", {}, hello)
+    spoil(path)
+    anew()
+    assert cache.folder("kind", {}, hello) == path
+    assert (path / "hello.txt").read_text() == "hello"
+    assert told in caplog.text and str(path) in caplog.text
+    caplog.clear()
+    anew()
+    cache.folder("kind", {}, lambda folder: pytest.fail("it is whole"))
+    assert not caplog.text
+
+
+def test_a_folder_of_something_else_under_its_name_is_made_again(caplog, anew):
+    """As one is that was copied by hand."""
+    other = cache.folder("kind", {"seed": 2}, lambda at: (at / "x").write_text("2"))
+    path = cache.root() / "kind" / cache.digest({"seed": 1})
+    shutil.copytree(other, path)
+    anew()
+    cache.folder("kind", {"seed": 1}, hello)
+    assert names(path) == ["hello.txt", "made_from.json", "proof.json"]
+    assert "made from something else" in caplog.text
+
+
+def test_a_folder_is_checked_once_in_a_process(monkeypatch):
+    cache.folder("kind", {}, hello)
+    monkeypatch.setattr(proof, "verify", lambda path: pytest.fail("again"))
+    cache.folder("kind", {}, hello)
+
+
+def test_rows_that_are_damaged_while_they_are_in_use_are_made_again(caplog):
+    rows = np.arange(40, dtype="<f4").reshape(10, 4)
+
+    def make(folder):
+        with proof.writing_rows(folder / "rows.npy", "<f4", rows.shape) as append:
+            append(rows)
+
+    def find():
+        return cache.folder("kind", {}, make)
+
+    np.testing.assert_array_equal(cache.rows(find, "rows.npy", slice(10)), rows)
+    path = find() / "rows.npy"
+    data = bytearray(path.read_bytes())
+    data[128 + 16 * 7] ^= 1
+    path.write_bytes(data)
+    np.testing.assert_array_equal(cache.rows(find, "rows.npy", slice(3)), rows[:3])
+    assert not caplog.text, "of the rows that are read none is damaged"
+    np.testing.assert_array_equal(cache.rows(find, "rows.npy", slice(5, 9)), rows[5:9])
+    assert "rows.npy: row 7 is not as it was written" in caplog.text
+
+
+def test_a_kept_file_is_whole_until_it_is_damaged(tmp_path, caplog):
+    path = tmp_path / "part.parquet"
+    assert not cache.whole(path)
+    for text in "old", "new":
+        with cache.keeping(path) as scratch:
+            scratch.write_text(text)
+        assert cache.whole(path) and path.read_text() == text
+    assert not caplog.text
+    path.write_text("nev")
+    assert not cache.whole(path)
+    assert f"{path}: not as it was written" in caplog.text
+    assert not list(tmp_path.iterdir())
+    path.write_text("of an older version")
+    assert not cache.whole(path)
+    assert "an older version made it" in caplog.text
+
+
+BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from gwres import cache
+
+path, step = Path(sys.argv[1]), int(sys.argv[2])
+count, replace = 0, os.replace
+
+def killed(*words):
+    global count
+    if count == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    count += 1
+    replace(*words)
+
+os.replace = killed
+with cache.keeping(path) as scratch:
+    scratch.write_text("new")
+"""
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_killed_between_file_and_digest_either_is_whole(tmp_path, step):
+    path = tmp_path / "state.json"
+    with cache.keeping(path) as scratch:
+        scratch.write_text("old")
+    for _ in range(2):  # and killed there again
+        done = fresh(BETWEEN, path, str(step), check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert cache.whole(path)
+        assert path.read_text() == ("new" if step == 2 else "old")
+    with cache.keeping(path) as scratch:
+        scratch.write_text("last")
+    path.write_text("old")
+    assert not cache.whole(path), "only what a kill may leave is taken for whole"

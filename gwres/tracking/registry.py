@@ -170,9 +170,27 @@ def _home(uri):
     return f" (its files were recorded at {place}{store.lead(place)})"
 
 
+def _info(uri):
+    """What a model says of itself, in its file MLmodel.
+
+    Raises:
+        InputError: the file is not as MLflow wrote it.
+    """
+    try:
+        return mlflow.models.get_model_info(uri)
+    except (mlflow.MlflowException, OSError):
+        raise
+    except Exception as error:
+        # Whatever parsing it ends in: MLflow promises none of it.
+        raise InputError(
+            f"{uri}: its MLmodel is not as it was logged ({type(error).__name__}: "
+            f"{error})"
+        ) from error
+
+
 def _files(uri):
     """Where within a model its networks and its stack are: artifact name to path."""
-    flavors = mlflow.models.get_model_info(uri).flavors
+    flavors = _info(uri).flavors
     artifacts = flavors.get("python_function", {}).get("artifacts", {})
     return {name: one["path"] for name, one in artifacts.items()}
 
@@ -236,7 +254,7 @@ def files(uri):
 
 def identity(uri):
     """The id of a logged model, which no other has under any name."""
-    return mlflow.models.get_model_info(uri).model_uuid
+    return _info(uri).model_uuid
 
 
 def data(uri):
@@ -249,7 +267,7 @@ def data(uri):
         InputError: the run that made it is gone, or does not tell.
     """
     try:
-        run = runs.read(mlflow.models.get_model_info(uri).run_id)
+        run = runs.read(_info(uri).run_id)
         if "data.population" not in run.params:
             ensemble = version_of(ENSEMBLE, tags.RUN, run.id)
             first = ensemble.tags[tags.MEMBERS].split(", ")[0]

@@ -266,14 +266,21 @@ def test_the_kaggle_route(finished):
         "-P data=/data/g2net",
         **few,
     )
+    packed = finished.folder / "packed"
+    finished.typed(
+        "mlflow run . --env-manager local -e pack",
+        **{"data": data, "out": packed, "psd_windows": few["psd_windows"]},
+    )
+    note = finished.runs()[0].data.tags["mlflow.note.content"]
+    assert "400 windows packed" in note and f"data={packed}'" in note
     finished.typed(
         "mlflow run . --env-manager local --experiment-name kaggle -P depth=34 "
         "-P data=/data/g2net -P init=<run id>",
-        **few | {"init": simulated},
+        **few | {"init": simulated, "data": packed},
     )
-    second, first = finished.runs()[:2]
-    for run in (first, second):
-        assert run.data.params["data.source"] == str(data)
+    second, _, first = finished.runs()[:3]
+    for run, source in ((first, data), (second, packed)):
+        assert run.data.params["data.source"] == str(source)
         assert run.data.metrics["matched_filter/roc_auc"] > 0.4
         assert run.data.metrics["evidence/roc_auc"] > 0.4
     assert second.data.params["hp.init"] == simulated
