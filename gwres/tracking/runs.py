@@ -9,6 +9,7 @@ import pandas as pd
 
 from gwres.data.settings import SIMULATED, Data
 from gwres.errors import InputError
+from gwres.judging.predictions import read as read_table
 from gwres.tracking import tags as names
 from gwres.training.recipe import kind, parse
 
@@ -215,7 +216,7 @@ def predictions(run_id, split):
     """The predictions table that a run logged for a split.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it is damaged.
     """
     path = f"predictions/{split}.parquet"
     with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +224,9 @@ def predictions(run_id, split):
             local = mlflow.artifacts.download_artifacts(
                 run_id=run_id, artifact_path=path, dst_path=folder
             )
-            return pd.read_parquet(local)
+            return read_table(local)
+        except InputError as error:
+            raise InputError(f"run {run_id}: {error}") from None
         except (mlflow.MlflowException, OSError) as error:
             raise InputError(
                 f"run {run_id}: expected {path}, the predictions of the split {split}; "
