@@ -91,6 +91,8 @@ def read(path):
     try:
         table = pd.read_parquet(path)
         check(table)
+        if not pd.api.types.is_string_dtype(table["id"]):
+            raise InputError(f"expected ids as text; received {table['id'].dtype}")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     # Arrow's own errors are among these, and what pandas says of cells that are lists.
