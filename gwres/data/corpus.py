@@ -273,12 +273,24 @@ def _files(data):
     return Corpus(asd, batches, parts, fingerprint, name, count, made, train)
 
 
+def _truth(path):
+    """What `simulate` wrote of a folder's signals."""
+    columns = ["id", "network_snr", *PARAMETERS]
+    try:
+        return pd.read_parquet(path)[columns]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: expected a table in Parquet of {', '.join(columns)}; {error}: "
+            "remove it to go on without"
+        ) from None
+
+
 def _part(files, name):
     table = files.table[files.table["split"] == name].reset_index(drop=True)
     table = table[["id", "split", "label"]].assign(network_snr=np.nan)
     path = files.root / "truth.parquet"
     if path.is_file():  # a simulated folder, whose SNRs and parameters are known
-        truth = pd.read_parquet(path)[["id", "network_snr", *PARAMETERS]]
+        truth = _truth(path)
         table = table.drop(columns="network_snr").merge(truth, on="id", how="left")
     # Without the table a worker is sent the names of its windows alone.
     window = replace(files, table=files.table[:0]).window

@@ -166,6 +166,12 @@ def _listed(root, name):
         raise InputError(
             f"{path}: expected columns id,target; received {','.join(table.columns)}"
         )
+    # pandas takes the first cell of longer rows for a name of the row.
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(
+            f"{path}: expected two cells in each row; received more, such as those of "
+            f"{table.index[0]!r}"
+        )
     odd = table[~table["id"].str.fullmatch(r"\w{3,64}")]
     if len(odd):
         raise InputError(

@@ -48,6 +48,11 @@ def check(table):
             f"predictions need the columns {', '.join(COLUMNS)}; received "
             f"{', '.join(map(str, table.columns))}"
         )
+    for name in ("label", "logit", "network_snr"):
+        if table[name].dtype.kind not in "biuf":
+            raise InputError(
+                f"expected numbers in the column {name}; received {table[name].dtype}"
+            )
     metrics.check(table["label"], table["logit"])
     splits = sorted(table["split"].astype(str).unique())
     if len(splits) > 1:
@@ -90,16 +95,17 @@ def read(path):
     """
     try:
         table = pd.read_parquet(path)
+        check(table)
+        if not pd.api.types.is_string_dtype(table["id"]):
+            raise InputError(f"expected ids as text; received {table['id'].dtype}")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    # Arrow's own errors are among these, and what pandas says of cells that are lists.
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-        # Arrow's own errors are among these.
         raise InputError(
             f"{path}: expected predictions in Parquet; damaged or of another kind: "
             f"{error}"
         ) from None
-    try:
-        check(table)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     return table
 
 

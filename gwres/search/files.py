@@ -1,6 +1,8 @@
 """Files of strain: what kinds there are, how each is read, and where to get them."""
 
 import logging
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -178,20 +180,43 @@ def _load_challenge(path, name):
         return float(data.attrs["start_time"]), 1 / data.attrs["delta_t"], data[()]
 
 
+# Ends with 0 for a file that the frame library opens, whose own checksum is right.
+OPENED = """
+import os, sys
+import lalframe
+path = sys.argv[1]
+file = lalframe.FrameUFrFileOpen(path, "r")
+if not lalframe.FrameUFileCksumValid(file):
+    sys.exit("its checksum is wrong")
+lalframe.FrameUFrTOCRead(file)
+lalframe.FrStreamOpen(*os.path.split(os.path.abspath(path)))
+"""
+
+
+def _check_frame(path):
+    """Refuse a frame file that is damaged.
+
+    In a process of its own, for the frame library ends the one that it is in on some.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED, str(path)], capture_output=True, text=True
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [""])[-1]
+        reason = last if done.returncode > 0 else "the frame library breaks off"
+        raise InputError(f"{path}: {reason}; damaged or cut short?")
+
+
 def _frames(path, channels):
     try:
-        import lalframe
+        import lalframe  # noqa: F401
     except ImportError as error:
         raise InputError(
             f"{path}: reading frames needs lalframe; install it with: pip install "
             "lalsuite"
         ) from error
+    _check_frame(path)
     with _reading(path):
-        # The frame library crashes the process on a file that is cut short, unless
-        # the file's own checksum is looked at first.
-        file = lalframe.FrameUFrFileOpen(str(path), "r")
-        if not lalframe.FrameUFileCksumValid(file):
-            raise InputError(f"{path}: its checksum is wrong; damaged or cut short?")
         there = get_channel_names(str(path), backend="lalframe")
     usual = [f"{detector}:{name}" for detector in DETECTORS for name in CHANNELS]
     found = {}

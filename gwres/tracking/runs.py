@@ -12,6 +12,7 @@ import pandas as pd
 from gwres import proof
 from gwres.data.settings import SIMULATED, Data
 from gwres.errors import InputError
+from gwres.judging.predictions import read as read_table
 from gwres.tracking import tags as names
 from gwres.training.recipe import kind, parse
 
@@ -237,12 +238,14 @@ def predictions(run_id, split):
     with tempfile.TemporaryDirectory() as folder:
         try:
             [local] = _fetched(run_id, "predictions", [name], folder)
+            return read_table(local)
+        except InputError as error:
+            raise InputError(f"run {run_id}: {error}") from None
         except (mlflow.MlflowException, OSError) as error:
             raise InputError(
                 f"run {run_id}: expected predictions/{name}, the predictions of the "
                 f"split {split}; there is none: {error}"
             ) from None
-        return pd.read_parquet(local)
 
 
 def tables(run_id):

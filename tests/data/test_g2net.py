@@ -198,3 +198,38 @@ def test_two_files_of_one_id_are_told(copy):
     shutil.copy(first, copy / "train")
     with pytest.raises(InputError, match=f"1 have two files: {first.stem}"):
         g2net.folder(copy)
+
+
+def test_a_large_file_is_refused_unread(tmp_path, window, monkeypatch):
+    path = tmp_path / "abcdef.npy"
+    np.save(path, np.stack([window] * 11))
+    monkeypatch.delattr(np, "load")
+    with pytest.raises(InputError, match="at most 1,048,576 bytes; received 1,081,472"):
+        g2net.read(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4096)",
+        "{'descr': '|V999999999999', 'fortran_order': False, 'shape': (3, 4096)}",
+        "[" * 5000,
+    ],
+)
+def test_a_header_that_claims_anything_is_refused(tmp_path, header):
+    """Whatever NumPy makes of it; tests/fuzz.py watches the memory."""
+    path, text = tmp_path / "abcdef.npy", header.encode() + b"\n"
+    start = b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little")
+    path.write_bytes(start + text + bytes(64))
+    with pytest.raises(InputError, match="abcdef.npy: expected a .npy file"):
+        g2net.read(path)
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff\xfe\x00id", b'id,target\n"abc', b"id,target\na,1,2"]
+)
+def test_a_table_that_is_no_csv_is_named(copy, body):
+    (copy / "training_labels.csv").write_bytes(body)
+    with pytest.raises(InputError, match="training_labels.csv: expected"):
+        g2net.labels(copy)

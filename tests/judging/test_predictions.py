@@ -192,3 +192,23 @@ def test_only_some_tables_tell_of_glitches():
     assert predictions.has_glitches(disturbed(table, []))
     assert not predictions.has_glitches(disturbed(table, []).drop(columns="glitch_V1"))
     assert len(predictions.by_glitch(disturbed(table.head(3), []))) == 0
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path):
+    rows = {"id": ["a", "b"], "split": "gate", "label": [0, 1], "logit": [0.5, 1.0]}
+    table = pd.DataFrame(rows | {"network_snr": [np.nan, 8.0]})
+    predictions.write(tmp_path, {"gate": table})
+    path = tmp_path / "predictions" / "gate.parquet"
+    pd.testing.assert_frame_equal(predictions.read(path), table)
+    whole = path.read_bytes()
+    for body in (whole[:-9], b"", b"id,split\n"):
+        path.write_bytes(body)
+        with pytest.raises(InputError, match="gate.parquet: expected predictions in P"):
+            predictions.read(path)
+    for name in ("logit", "label", "network_snr"):
+        table.assign(**{name: [[1.0], [2.0]]}).to_parquet(path)
+        with pytest.raises(InputError, match=f"gate.parquet: .*numbers .* {name}; rec"):
+            predictions.read(path)
+    table.assign(id=[["a"], ["b"]]).to_parquet(path)
+    with pytest.raises(InputError, match="gate.parquet: expected ids as text"):
+        predictions.read(path)

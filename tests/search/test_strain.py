@@ -16,6 +16,7 @@ import pytest
 from scipy.signal import welch
 
 from gwres.errors import InputError
+from gwres.search import files
 from gwres.search.files import event
 from gwres.search.strain import HALF_S, ZEROS_S, open_strain
 from gwres.strain import DETECTORS, SAMPLE_RATE
@@ -644,3 +645,11 @@ def test_real_files(tmp_path):
     os.truncate(short, 2_000_000)
     with pytest.raises(InputError, match=r"short.hdf5.*cut short"):
         open_strain(short)
+
+
+def test_a_frame_that_the_library_breaks_off_at_is_told(tmp_path, monkeypatch):
+    """It takes its process with it, which is not ours."""
+    path = frame(tmp_path / "h1.gwf", "H1:GWOSC-4KHZ_R1_STRAIN", white(1, 4))
+    monkeypatch.setattr(files, "OPENED", "import os; os.abort()")
+    with pytest.raises(InputError, match="h1.gwf: the frame library breaks off; dam"):
+        open_strain(path)
