@@ -105,9 +105,12 @@ class Server:
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     with postgres.server() as (sockets, run):
-        for program in ("createuser", "createdb"):
-            typed = shlex.split(readme.line(f"runuser -u postgres -- {program}"))
-            run(*typed[4:])
+        made = (
+            readme.line("runuser -u postgres -- createuser"),
+            readme.line("runuser -u postgres -- createdb"),
+        )
+        for typed in made:
+            run(*shlex.split(typed)[4:])
         settings = (DEPLOY / "auth.ini").read_text().replace(SOCKETS, str(sockets))
         (folder / "auth.ini").write_text(settings)
         (folder / "team.env").write_text(
