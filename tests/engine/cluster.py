@@ -24,17 +24,19 @@ if os.getuid():
 def ray(line, *more):
     """Run a command of Ray."""
     program, *words = shlex.split(line)
-    if code := run([Path(sysconfig.get_path("scripts")) / program, *words, *more]):
+    words = [Path(sysconfig.get_path("scripts")) / program, *words, *more]
+    # What it tells of success would hide what the tests have told.
+    if code := run(words, subprocess.DEVNULL):
         raise ChildProcessError(f"{line} ended with exit code {code}")
 
 
-def run(words, **environment):
+def run(words, stdout=None, **environment):
     """Run a program; its exit code.
 
     The first process of its kind is given what others leave behind, and must take
     its end, else `ray stop` waits for it.
     """
-    process = subprocess.Popen(words, env=os.environ | environment)
+    process = subprocess.Popen(words, stdout=stdout, env=os.environ | environment)
     while (ended := os.wait())[0] != process.pid:
         pass
     return os.waitstatus_to_exitcode(ended[1])
