@@ -338,7 +338,8 @@ def parts(path, size):
     """
     path = Path(path)
     for one in (path, beside(path)):
-        one.touch()
+        if not one.exists():
+            one.touch()
     expected = beside(path).read_bytes()
     done = kept = 0
     with path.open("r+b") as file:
@@ -348,6 +349,7 @@ def parts(path, size):
             done, kept = done + 1, kept + len(part)
         if done < len(expected) // 8:
             logger.warning("%s: cut short or damaged after part %d", path, done)
-        file.truncate(kept)
-    os.truncate(beside(path), 8 * done)
+    for one, length in ((path, kept), (beside(path), 8 * done)):
+        if one.stat().st_size != length:
+            os.truncate(one, length)
     return done

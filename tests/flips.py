@@ -37,7 +37,7 @@ from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
 from gwres.search import rehearsal, windows
 from gwres.search.strain import open_strain
-from gwres.serve.scorer import Scorer
+from gwres.serve import registered
 from gwres.simulate import dataset, waveforms
 from gwres.simulate import noise as noises
 from gwres.simulate.noise import asd, noise
@@ -288,8 +288,7 @@ def model(folder):
     store = _Store(folder)
 
     def read():
-        with registry.files(f"models:/{store.model}") as files:
-            return Scorer(files)(store.strain)
+        return registered.load(f"models:/{store.model}")(store.strain)
 
     return store.home() / "artifacts", read
 
@@ -299,8 +298,8 @@ def described(folder):
     store = _Store(folder)
 
     def read():
-        with registry.files(registry.pin(f"models:/{store.model}")) as files:
-            return Scorer(files)(store.strain)
+        uri = registry.pin(f"models:/{store.model}")
+        return registered.load(uri)(store.strain)
 
     return store.home() / "MLmodel", read
 

@@ -1,12 +1,14 @@
 """A recording that is whitened once is what whitening each window would give."""
 
 import os
+import shutil
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
+from gwres import proof
 from gwres.layers.whiten import FREQUENCIES, gain
 from gwres.layers.whiten import whiten as whiten_windows
 from gwres.search import psd, windows
@@ -62,12 +64,27 @@ def test_a_stopped_call_goes_on_to_the_same_bytes(quiet, merger, loud, tmp_path,
     assert len(whole) == 160 * 1024 * 8
     path.write_bytes(whole[:left])
     # What is there of whole parts is kept, and not made again.
-    kept = left // (16 * 1024 * 8)
-    spoiled = b"\1" * (kept * 16 * 1024 * 8)
+    size = 16 * 1024 * 8
+    kept, part = left // size, b"\1" * size
+    spoiled = part * kept
     with path.open("r+b") as file:
         file.write(spoiled)
+    proof.beside(path).write_bytes(proof.packed(part) * kept)
     windows.whiten(added(quiet, merger), tmp_path)
     assert path.read_bytes() == spoiled + whole[len(spoiled) :]
+
+
+def test_a_damaged_part_and_what_follows_are_made_again(
+    quiet, merger, loud, tmp_path, caplog
+):
+    path, whole = tmp_path / "white.f4", loud.path.read_bytes()
+    data = bytearray(whole)
+    data[3 * 16 * 1024 * 8 + 5] ^= 1
+    path.write_bytes(data)
+    shutil.copy(proof.beside(loud.path), proof.beside(path))
+    windows.whiten(added(quiet, merger), tmp_path)
+    assert path.read_bytes() == whole
+    assert f"{path}: cut short or damaged after part 3" in caplog.text
 
 
 def test_what_is_done_is_not_done_again(quiet, loud, monkeypatch):
