@@ -4,13 +4,17 @@ import importlib.util
 import logging
 import math
 import os
+import pickle
 import re
 import socket
 import time
+import uuid
 from collections import deque
 from functools import partial
 from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 import gwres
 from gwres.cores import SETTING as CORES
@@ -58,8 +62,10 @@ def _outcomes(needs, how, function, items, name):
     """What items are called, and what came of them, in order."""
     ray = connected()
     task = ray.remote(max_retries=TRIES - 1, **needs)(_attempt)
-    # In a list, so that a worker fetches it once and not for each item.
-    function, items, handed = [ray.put(function)], iter(items), deque()
+    # As an array, which is at a worker without being copied, and unpickled there once.
+    data = np.frombuffer(ray.cloudpickle.dumps(function), np.uint8)
+    function, call = ray.put(data), uuid.uuid4().hex
+    items, handed = iter(items), deque()
     asked = -math.inf
     try:
         while True:
@@ -68,14 +74,14 @@ def _outcomes(needs, how, function, items, name):
                 asked = time.monotonic()
                 ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 0)))
             for item in islice(items, max(0, ahead - len(handed))):
-                handed.append((name(item), task.remote(how, function, item)))
+                handed.append((name(item), task.remote(how, call, function, item)))
             if not handed:
                 return
             called, reference = handed[0]
             try:
                 outcome = _outcome(ray, reference)
-            except Lost as how:
-                outcome = lost(str(how))
+            except Lost as loss:
+                outcome = lost(str(loss))
             handed.popleft()
             yield called, outcome
     finally:
@@ -83,21 +89,18 @@ def _outcomes(needs, how, function, items, name):
             ray.cancel(reference, force=True)
 
 
-_known = {}  # a worker's function, by its reference
+_known = {}  # a worker's function, by the call that it is of
 
 
-def _attempt(how, function, item):
+def _attempt(how, call, function, item):
     """`attempt` or `_job`, on a worker."""
-    [reference] = function
 
     def work(item):
-        if reference not in _known:
-            import ray
-
-            made = ray.get(reference)
+        if call not in _known:
+            made = pickle.loads(function)
             _known.clear()
-            _known[reference] = made
-        return _known[reference](item)
+            _known[call] = made
+        return _known[call](item)
 
     return how(work, item)
 

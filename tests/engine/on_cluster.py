@@ -54,7 +54,7 @@ def test_files_are_the_same_to_the_byte(monkeypatch, tmp_path):
         if name == "disturbed":
             killer.join()
     clean, disturbed, here = results
-    assert len(here[0]) == 4 and len(here[1]) == 3
+    assert len(here[0]) == 5 and len(here[1]) == 5
     assert clean == here
     assert disturbed == here
 
