@@ -10,6 +10,7 @@ import socket
 import time
 import uuid
 from collections import deque
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,10 +26,11 @@ from gwres.engine.item import (
     TRIES,
     Failure,
     Lost,
-    Once,
+    Prepared,
     alone,
     attempt,
     lost,
+    stepped,
     value,
 )
 from gwres.errors import InputError
@@ -40,8 +42,11 @@ ASK_S = 1.0  # between looks at how many cores the cluster has
 
 def each(function, items, name):
     """As `work.each`, by the cluster at $RAY_ADDRESS."""
-    for called, outcome in _outcomes({"num_cpus": 1}, attempt, function, items, name):
-        yield value(outcome, called)
+    made = _outcomes({"num_cpus": 1}, attempt, function, items, name)
+    # Closed at once, whatever is raised here, and with it the tasks.
+    with closing(made) as outcomes:
+        for called, outcome in outcomes:
+            yield value(outcome, called)
 
 
 def jobs(function, items, name):
@@ -49,8 +54,9 @@ def jobs(function, items, name):
     share = given(CORES) or 1
     # A process of Ray's ends after one call of such a task.
     needs, how = {"num_cpus": share, "max_calls": 1}, partial(_job, share)
-    for _, outcome in _outcomes(needs, how, function, items, name):
-        yield outcome
+    with closing(_outcomes(needs, how, function, items, name)) as outcomes:
+        for _, outcome in outcomes:
+            yield outcome
 
 
 def _job(share, function, item):
@@ -133,21 +139,23 @@ def hire(make, environment, gpu):
     It holds no core, so that one whose machine is gone can begin anywhere.
 
     Args:
-        make: as for `Once`.
-        environment: as for `Once`.
+        make: as for `work.crew`.
+        environment: dict of variables for its process, set before anything is loaded.
         gpu: whether it takes a GPU, of which Ray makes it see no other.
     """
-    return _Worker(connected(), Once(make, environment), gpu)
+    ray = connected()
+    function = ray.cloudpickle.dumps(Prepared(stepped, make))
+    return _Worker(ray, (function, environment), gpu)
 
 
 class _Worker:
     """An actor, and the item that it works on."""
 
-    def __init__(self, ray, function, gpu):
+    def __init__(self, ray, given, gpu):
         self.ray = ray
         # Of 0 cores, where Ray's default is 1 as soon as GPUs are named.
         kind = ray.remote(num_cpus=0, num_gpus=int(gpu), scheduling_strategy="SPREAD")
-        self.actor = kind(_Actor).remote(function)
+        self.actor = kind(_Actor).remote(*given)
         self.reference = None
 
     def begin(self, number, item):
@@ -166,12 +174,18 @@ class _Worker:
 class _Actor:
     """What a worker of a `Crew` does."""
 
-    def __init__(self, function):
-        self.function = function
+    def __init__(self, function, environment):
+        self.function, self.environment, self.known = function, environment, None
 
     def attempt(self, common, part):
         """As `item.attempt`; Ray has put in `common` itself for its reference."""
-        return attempt(self.function, (common, part))
+        return attempt(self._step, (common, part))
+
+    def _step(self, item):
+        if self.known is None:
+            os.environ.update(self.environment)
+            self.known = pickle.loads(self.function)
+        return self.known(item)
 
 
 def hand(common):

@@ -41,28 +41,6 @@ class Failure:
     trace: str = ""
 
 
-class Once:
-    """A function that the worker makes for itself, when it is first called there.
-
-    Args:
-        make: function without arguments that makes it; of a module, so that a worker
-            can import it. It is not unpickled before the environment is set, which
-            libraries read when they are loaded.
-        environment: dict of variables for the worker's process.
-    """
-
-    def __init__(self, make, environment):
-        self.make, self.environment = pickle.dumps(make), environment
-        self.made = None
-
-    def __call__(self, given):
-        """The made function's result, of a tuple of its arguments."""
-        if self.made is None:
-            os.environ.update(self.environment)
-            self.made = pickle.loads(self.make)()
-        return self.made(*given)
-
-
 class Prepared:
     """A function of an item that is made on the worker, once, from what it is made of.
 
@@ -87,6 +65,15 @@ class Prepared:
     def __reduce__(self):
         """What is sent to a worker."""
         return Prepared, (self.make, *self.inputs)
+
+
+def stepped(make):
+    """The function of `Crew.step` that `make` makes, as one of an item, for `Prepared`.
+
+    Its item is the tuple of what all workers are given and of the worker's own part.
+    """
+    made = make()
+    return lambda item: made(*item)
 
 
 def at_work():

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -26,10 +27,11 @@ from gwres.engine.item import (
     WORKERS,
     Failure,
     Lost,
-    Once,
+    Prepared,
     alone,
     attempt,
     lost,
+    stepped,
     value,
 )
 
@@ -63,8 +65,10 @@ def each(function, items, name):
     # TensorFlow reads it when it begins, and would take all cores for each of them.
     share = {"TF_NUM_INTRAOP_THREADS": str(max(1, cores() // processes))}
     hired = partial(_Worker, pickle.dumps(function), share, attempt)
-    for called, outcome in _outcomes(hired, processes, items, name):
-        yield value(outcome, called)
+    # Closed at once, whatever is raised here, and with it the processes.
+    with closing(_outcomes(hired, processes, items, name)) as outcomes:
+        for called, outcome in outcomes:
+            yield value(outcome, called)
 
 
 def jobs(function, items, name):
@@ -72,8 +76,9 @@ def jobs(function, items, name):
     processes = given(SETTING) or 1
     share = {CORES: str(max(1, cores() // processes))}
     hired = partial(_Worker, pickle.dumps(function), share, alone)
-    for _, outcome in _outcomes(hired, processes, items, name):
-        yield outcome
+    with closing(_outcomes(hired, processes, items, name)) as outcomes:
+        for _, outcome in outcomes:
+            yield outcome
 
 
 def _outcomes(hired, processes, items, name):
@@ -125,10 +130,10 @@ def hire(make, environment):
     """A worker of a `Crew`: a process whose function is made there.
 
     Args:
-        make: as for `Once`.
-        environment: as for `Once`.
+        make: as for `work.crew`.
+        environment: dict of variables for its process, set before anything is loaded.
     """
-    return _Worker(pickle.dumps(Once(make, environment)), environment, attempt)
+    return _Worker(pickle.dumps(Prepared(stepped, make)), environment, attempt)
 
 
 class _Worker:

@@ -12,6 +12,7 @@ from functools import partial
 
 import optuna
 import pandas as pd
+import psutil
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -137,8 +138,39 @@ def begin(database, called, seed):
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=2),
     )
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    _close_lost(study)
+    study.sampler = _sampler(study, seed)
     return study
+
+
+def _sampler(study, seed):
+    """The sampler of the next trial.
+
+    Its seed follows from how many trials there are, and not from those that were lost:
+    a study that was killed and goes on tries what it would have tried.
+    """
+    begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    return optuna.samplers.TPESampler(seed=seed + len(study.get_trials(False, begun)))
+
+
+def _close_lost(study, job=None):
+    """Close trials whose process is gone, and have their settings tried again.
+
+    Those of other machines are found by their missing heartbeat, after `GRACE_S`.
+
+    Args:
+        study: optuna.Study.
+        job: name of a job whose worker was lost, wherever that was; or None.
+    """
+    # Two processes of this machine must not both do it.
+    with cache.lock("study", study.study_name):
+        for trial in study.get_trials(False, (TrialState.RUNNING,)):
+            told = trial.user_attrs
+            host, _, process = told.get(WORKER, " ").rpartition(" ")
+            here = host == platform.node() and not psutil.pid_exists(int(process))
+            if here or job is not None and told.get(JOB) == job:
+                study.tell(trial.number, state=TrialState.FAIL)
+                study.enqueue_trial(trial.params)
 
 
 def finished(study):
@@ -234,6 +266,7 @@ def tune(recipe, corpus, study, trials, record, weights=None, url=None):
         return f", {clock(each * (trials - done))} left" if done > before else ""
 
     def objective(trial):
+        trial.set_user_attr(WORKER, f"{platform.node()} {os.getpid()}")
         varied = suggest(trial, short)
         logger.info(
             "trial %d of %d%s: %s",
@@ -245,12 +278,12 @@ def tune(recipe, corpus, study, trials, record, weights=None, url=None):
         with record(trial.number, varied, trial.params) as run:
             return _score(trial, varied, corpus, weights, run)
 
-    def enough(study, _):
+    # Others may have their part in it, and those that fail do not count.
+    for _ in range(2 * trials):
         if len(finished(study)) >= trials:
-            study.stop()
-
-    if len(finished(study)) < trials:
-        study.optimize(objective, n_trials=2 * trials, callbacks=[enough])
+            break
+        study.sampler = _sampler(study, recipe.fit.seed)
+        study.optimize(objective, n_trials=1)
     return recipe.vary(study.best_params)
 
 
@@ -310,11 +343,7 @@ def _trial(url, called, short, weights, job):
     number, name = job
     # Those that begin at once know the same trials, and must not try the same.
     study = begin(storage(url), called, short.fit.seed + 10_000 * (number + 1))
-    for left in study.get_trials(False, (TrialState.RUNNING,)):
-        # The worker that had this job is lost. Others find that out after `GRACE_S`.
-        if left.user_attrs.get(JOB) == name:
-            study.tell(left.number, state=TrialState.FAIL)
-            study.enqueue_trial(left.params)
+    _close_lost(study, name)
     rows, made = _Rows(), []
 
     def objective(trial):

@@ -7,10 +7,18 @@ import threading
 import time
 from functools import partial
 
+import keras
+import numpy as np
 import psutil
 import pytest
 
+from gwres.data import unlabelled
 from gwres.engine.work import crew, each
+from gwres.jobs import predict
+from gwres.matched import score as scoring
+from gwres.models.classifier import classifier, network
+from gwres.models.resnet import ResNet
+from gwres.serve.scorer import Scorer
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import population
 from tests import readme
@@ -57,6 +65,38 @@ def test_files_are_the_same_to_the_byte(monkeypatch, tmp_path):
     assert len(here[0]) == 5 and len(here[1]) == 5
     assert clean == here
     assert disturbed == here
+
+
+def test_scores_and_a_submission_are_the_same(curve, monkeypatch, tmp_path):
+    monkeypatch.setattr(scoring, "CHUNK", 4)
+    monkeypatch.setattr(predict, "PART", 4)
+    dataset.write(tmp_path / "set", G2NET, 4, 12, seed=5)
+    windows = unlabelled.opened(tmp_path / "set")
+    strain = np.stack(next(windows.parts(12)).read(0, 12)[0])
+    keras.utils.set_random_seed(0)
+    made = classifier(network(ResNet(16, 2), "spectrogram"), curve)
+    made.save(tmp_path / "classifier.keras")
+    scorer = Scorer({"classifier": tmp_path / "classifier.keras"})
+    results = []
+    for name in ("cluster", "disturbed", "here"):
+        if name == "here":
+            monkeypatch.delenv("RAY_ADDRESS")
+            monkeypatch.setenv("GWRES_WORKERS", "1")
+        out, work = tmp_path / f"{name}.csv", tmp_path / name
+        work.mkdir()
+        for job in (
+            lambda: results.append(scoring.score(strain, curve, G2NET).tolist()),
+            lambda out=out, work=work: predict.write(windows, scorer, out, work),
+        ):
+            killer = threading.Thread(target=kill_one)
+            if name == "disturbed":
+                killer.start()
+            job()
+            if name == "disturbed":
+                killer.join()
+        results.append(out.read_bytes())
+    assert len(results[0]) == 12 and results[1].count(b"\n") == 13
+    assert results[0:2] == results[2:4] == results[4:6]
 
 
 def kill_one():
