@@ -25,13 +25,14 @@ import keras
 import numpy as np
 import pandas as pd
 
-from gwres import cache
+from gwres import cache, proof
 from gwres.data.corpus import JUDGED_SEED, Windows, judged_windows, open_corpus
-from gwres.data.pack import pack
+from gwres.data.pack import whitened
 from gwres.errors import InputError
 from gwres.experiment import SMOKE, Measured
 from gwres.jobs.train import unlogged
 from gwres.judging import metrics, predictions
+from gwres.layers.whiten import fingerprint
 from gwres.matched.score import baseline
 from gwres.models.classifier import FRONTENDS
 from gwres.models.resnet import DEPTHS
@@ -165,8 +166,16 @@ def filtered(corpus, signals, windows):
 
 
 def packed(corpus, windows):
-    """The whitened windows, as `pack` gives them."""
-    return pack(windows, corpus.asd, windows.key)
+    """The whitened windows, cached: `proof.Rows`, float16 (n, 2048, 3)."""
+
+    def make(folder):
+        shape = len(windows), WHITENED_SAMPLES, len(DETECTORS)
+        with proof.writing_rows(folder / "white.npy", "<f2", shape) as append:
+            for white in whitened(windows.chunks(PREDICT_BATCH), corpus.asd):
+                append(white)
+
+    key = {"whitened": windows.key, "asd": fingerprint(corpus.asd)}
+    return proof.Rows(cache.folder("detector", key, make) / "white.npy")
 
 
 def predicted(network, white):

@@ -26,7 +26,7 @@ from gwres.training.recipe import Recipe
 from tests.test_layout import MODULES, imported
 
 # Results between our own processes, over pipes that nobody else holds.
-PICKLES = {"engine.item", "engine.local"}
+PICKLES = {"engine.cluster", "engine.item", "engine.local"}
 PICKLERS = {"pickle", "dill", "cloudpickle", "joblib", "torch", "shelve", "marshal"}
 
 

@@ -141,7 +141,9 @@ def test_promote_refuses_what_it_cannot_do(refused, settings, message):
 
 
 def test_predict_refuses_what_it_cannot_score(refused, simulated, tmp_path):
-    assert "data must be a G2Net folder; received none" in refused(predict, {})
+    assert "data must be a G2Net folder or a Parquet file; received none" in refused(
+        predict, {}
+    )
     assert "there is no folder" in refused(predict, {"data": "/no/such"})
     data = {"data": str(simulated)}
     said = refused(predict, data)
