@@ -45,8 +45,23 @@ def train(recipe, trials=0, storage=STORAGE):
     log.recipe(recipe)
     logger.info("training %s", recipe.name)
     with _workplace(recipe, corpus) as folder:
-        trained = fit.fit(recipe, corpus, folder, weights, log.epoch, workers)
+        told = []
+
+        def tell(row):
+            told.append(row["epoch"])
+            log.epoch(row)
+
+        trained = fit.fit(recipe, corpus, folder, weights, tell, workers)
+        if tags.TRAIN_LOSS not in runs.present().metrics:
+            _tell_before(trained.history, told)
         return _publish(recipe, corpus, trained, tuned)
+
+
+def _tell_before(history, told):
+    """Log the epochs of a training that went on, which a run before was told."""
+    for row in history.astype(object).where(history.notna(), None).to_dict("records"):
+        if row["epoch"] not in told:
+            log.epoch(row)
 
 
 def unlogged(recipe, purpose):
