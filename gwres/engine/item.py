@@ -55,12 +55,16 @@ class Prepared:
         self.make, self.inputs = make, inputs
         self._function, self._turn = None, threading.Lock()
 
-    def __call__(self, item):
-        """What the function returns."""
+    def prepare(self):
+        """Make the function, unless it is made."""
         with self._turn:
             if self._function is None:
                 self._function = self.make(*self.inputs)
-        return self._function(item)
+        return self._function
+
+    def __call__(self, item):
+        """What the function returns."""
+        return self.prepare()(item)
 
     def __reduce__(self):
         """What is sent to a worker."""

@@ -44,6 +44,9 @@ CONTEXT = get_context("spawn")
 def threaded(function, items, name, threads):
     """As `work.each`, by threads of this process."""
     items, handed = iter(items), deque()
+    if isinstance(function, Prepared):
+        # Here, for what is made may belong to the thread that made it.
+        function.prepare()
     # Those of the linear algebra would compete with them.
     with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
         try:

@@ -347,8 +347,8 @@ def _trial(url, called, short, weights, job):
     rows, made = _Rows(), []
 
     def objective(trial):
-        trial.set_user_attr(JOB, name)
         trial.set_user_attr(WORKER, f"{platform.node()} {os.getpid()}")
+        trial.set_user_attr(JOB, name)
         varied = suggest(trial, short)
         made.extend([trial.number, varied, trial.params])
         return _score(trial, varied, open_corpus(short.data), weights, rows)

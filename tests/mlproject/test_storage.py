@@ -78,7 +78,7 @@ def _kill_a_worker(database, command):
             for summary in optuna.get_all_study_summaries(opened):
                 study = optuna.load_study(study_name=summary.study_name, storage=opened)
                 for trial in study.get_trials(False, (TrialState.RUNNING,)):
-                    if studies.WORKER in trial.user_attrs:
+                    if studies.JOB in trial.user_attrs:
                         _, process = trial.user_attrs[studies.WORKER].split()
                         os.kill(int(process), signal.SIGKILL)
                         return trial.number

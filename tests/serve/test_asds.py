@@ -31,7 +31,8 @@ SHAPED = 4e-24 * (1 + (60 / np.maximum(HZ, 10)) ** 4) * (1 + 20 * (HZ == 300))
 OWN = np.array([[1.0], [1.2], [3.0]]) * SHAPED
 OTHER = OWN * np.array([0.5, 1.0, 2.0, 1.0, 1.5])[:, None, None] * (1 + HZ / 512)
 WEIGHTS = Stack("logistic", (2.0, -0.5), 0.25, 0.0)
-ATOL = 1e-4
+# Networks of other random weights differ by up to 1.3e-4 here.
+ATOL = 5e-4
 
 
 @pytest.fixture(scope="module")
