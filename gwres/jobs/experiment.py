@@ -111,14 +111,17 @@ def _train(name, members, begin, question):
         if done:
             _show(members, known, failed, tables, corpora, question, last)
 
+    shown = 0
     for called, run_id, finished in _start(wanted(), begin):
         if finished:
             done[called] = run_id
         else:
             failed[called] = run_id
             logger.error("%s: FAILED, the others go on", places[called])
+        shown = len(done) + len(failed)
         show()
-    if len(done) == len(members):
+    # Members that were finished before and come after the last that was trained.
+    if len(done) + len(failed) > shown:
         show()
     if failed:
         raise ChildProcessError(
