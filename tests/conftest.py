@@ -8,6 +8,7 @@ os.environ.setdefault("GWPY_RCPARAMS", "false")
 
 from functools import partial
 
+import keras
 import numpy as np
 import pytest
 
@@ -33,6 +34,12 @@ def _cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GWRES_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _draws():
+    """What a file's tests draw does not depend on the files before it."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

@@ -335,7 +335,9 @@ class Trial:
             named = any(one in str(error) for one in known)
             assert self.name in ASKED or named, f"no name in: {error}"
             self.refused += 1
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        finally:
+            # Left on, it would end whatever this process does next.
+            signal.setitimer(signal.ITIMER_PROF, 0)
         self.longest = max(self.longest, time.monotonic() - begun)
         assert memory() - before < MEMORY, f"{memory() - before:,} bytes for one input"
 

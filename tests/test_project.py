@@ -130,7 +130,7 @@ def test_the_pages_links_lead_somewhere():
 
 # Commands that no test runs, and what does: the same words in continuous integration.
 ELSEWHERE = (
-    "pip install -r requirements.txt -e '.[dev]' && pytest",
+    "pip install -r requirements.txt -e '.[dev]' && pytest -n 2 --dist loadfile",
     "apt-get install --no-install-recommends --yes postgresql",
 )
 
@@ -170,9 +170,10 @@ def test_the_driver_that_the_readme_installs_is_the_tests():
 def test_the_readme_begins_with_commands_that_ci_runs():
     text = (ROOT / "README.md").read_text()
     script = (ROOT / ".ci" / "run").read_text()
-    assert "pip install -r requirements.txt -e '.[dev]' && pytest" in text
+    tests = "pytest -n 2 --dist loadfile"
+    assert f"pip install -r requirements.txt -e '.[dev]' && {tests}" in text
     assert "-r requirements.txt -e '.[dev]'" in script
-    assert "\npytest\n" in script
+    assert f"\n{tests}\n" in script
 
 
 def test_a_package_has_every_file_that_is_not_code():

@@ -135,10 +135,12 @@ class Packed:
             path = self.folder / name
             proof.check(proof.beside(path), expected)
             self.shards.append(proof.Rows(path))
-        if sum(map(len, self.shards)) != len(self) or len(self.names) != len(self):
+        # Each shard's first row, and the number of all.
+        self.starts = np.cumsum([0, *map(len, self.shards)])
+        if not self.starts[-1] == len(self) == len(self.names):
             raise Damaged(
                 f"{self.folder}: expected {len(self.names)} windows in {self.part}, "
-                f"found {sum(map(len, self.shards))}"
+                f"found {self.starts[-1]}"
             )
 
     def __len__(self):
@@ -171,13 +173,13 @@ class Packed:
 
     def _read(self, rows):
         made = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        shard, inside = np.divmod(rows, SHARD)
+        shard = np.searchsorted(self.starts, rows, "right") - 1
         for number in np.unique(shard):
-            places = np.flatnonzero(shard == number)
+            places, start = np.flatnonzero(shard == number), self.starts[number]
             try:
-                self.shards[number].read_into(made, places, inside[places])
+                self.shards[number].read_into(made, places, rows[places] - start)
             except Damaged as error:
-                name = self.names[number * SHARD + error.row]
+                name = self.names[start + error.row]
                 raise Damaged(f"{error}; it is window {name}") from None
         return made
 

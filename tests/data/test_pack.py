@@ -23,8 +23,9 @@ FILES = 16  # windows in a file, so that a small folder fills several
 
 
 @pytest.fixture(autouse=True)
-def few(monkeypatch):
-    """Small files, made in this process."""
+def few(monkeypatch, tmp_path):
+    """Small files, made in this process and in a cache of its own."""
+    monkeypatch.setenv("GWRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pack, "SHARD", FILES)
     monkeypatch.setattr(pack, "CHUNK", 8)
     monkeypatch.setattr(pack, "each", lambda job, jobs, _: map(job, jobs))
