@@ -5,10 +5,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+ME = ("-U", "me")
 
 
 @contextmanager
@@ -22,25 +24,43 @@ def server():
         (folder of the socket, function that runs one of PostgreSQL's programs by its
         words).
     """
-    folder, as_user = Path(tempfile.mkdtemp(prefix="gwres-")), []
+    folder = Path(tempfile.mkdtemp(prefix="gwres-"))
     if os.getuid() == 0:
         user = pwd.getpwnam("postgres")
         os.chown(folder, user.pw_uid, user.pw_gid)
-        as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}"]
-        as_user += ["--clear-groups"]
-
-    def run(program, *words):
-        command = [*as_user, str(INSTALLED[-1].parent / program), *words]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
-
-    data, log = str(folder / "data"), str(folder / "log")
     try:
-        run("initdb", "-D", data, "-A", "trust", "-U", "me", "--no-sync")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off"
-        run("pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
+        data = str(folder / "data")
+        _run(folder, "initdb", "-D", data, "-A", "trust", "-U", "me", "--no-sync")
+        _start(folder)
         try:
-            yield folder, lambda *words: run(*words, "-h", str(folder), "-U", "me")
+            yield folder, lambda *words: _run(folder, *words, "-h", str(folder), *ME)
         finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            _stop(folder, "immediate")
     finally:
         shutil.rmtree(folder)
+
+
+def restart(folder, away_s):
+    """Stop a server, in the middle of whatever it does, and start it a while later."""
+    _stop(folder, "fast")
+    time.sleep(away_s)
+    _start(folder)
+
+
+def _run(folder, program, *words):
+    owner, as_user = folder.stat(), []
+    if os.getuid() == 0:
+        as_user = ["setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}"]
+        as_user += ["--clear-groups"]
+    command = [*as_user, str(INSTALLED[-1].parent / program), *words]
+    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+
+
+def _start(folder):
+    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    words = ["-l", str(folder / "log"), "-o", options, "-w", "start"]
+    _run(folder, "pg_ctl", "-D", str(folder / "data"), *words)
+
+
+def _stop(folder, mode):
+    _run(folder, "pg_ctl", "-D", str(folder / "data"), "-m", mode, "-w", "stop")

@@ -8,13 +8,15 @@ import tempfile
 import time
 import uuid
 import warnings
-from functools import partial
+from functools import partial, wraps
 
 import optuna
 import pandas as pd
 import psutil
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from gwres import cache
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 SHARE = 1 / 10
 EPOCHS = 6
 HEARTBEAT_S, GRACE_S = 10, 60
+PATIENCE_S = 300.0  # for a database that went away, as when it restarts
 LEAST = 4  # complete trials that tell anything of importance
 # What a trial says of the worker that it is on: its job, and its process.
 JOB, WORKER = "job", "worker"
@@ -95,7 +98,8 @@ def storage(url):
         url: of a relational database, such as sqlite:///optuna.db.
 
     Returns:
-        optuna RDBStorage; trials of a process that died are tried again.
+        optuna RDBStorage; trials of a process that died are tried again, and a
+        database that goes away later is waited for.
 
     Raises:
         InputError: not the URL of a database, or one that does not open.
@@ -105,8 +109,10 @@ def storage(url):
         # Optuna has called its heartbeat experimental since 2021; the lock pins it.
         with warnings.catch_warnings(), cache.lock("study", url):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return RDBStorage(
+            return _Storage(
                 url,
+                # A connection of before a restart is found out before it is used.
+                engine_kwargs={"pool_pre_ping": True},
                 heartbeat_interval=HEARTBEAT_S,
                 grace_period=GRACE_S,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(2),
@@ -118,6 +124,53 @@ def storage(url):
             f"storage must be a database URL that opens, such as "
             f"sqlite:///optuna.db; received one that does not: {reason}"
         ) from None
+
+
+class _Storage(RDBStorage):
+    """The database of studies, which may go away and come back."""
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        # One that is not there to begin with is the user's to see to.
+        if self.engine.dialect.name != "sqlite":
+            event.listen(self.engine, "do_connect", _connected)
+
+
+def _connected(dialect, _, words, named):
+    """Connect to a database once it answers."""
+    until, told = time.monotonic() + PATIENCE_S, False
+    while True:
+        try:
+            return dialect.connect(*words, **named)
+        except dialect.loaded_dbapi.OperationalError as error:
+            if time.monotonic() > until:
+                raise
+            if not told:
+                logger.warning("the storage is waited for: %s", error)
+                told = True
+            time.sleep(1)
+
+
+def _asked_again(method):
+    """A method of `_Storage`, done again where its connection is lost in the middle.
+
+    Optuna hides what the reason was; for any other the second time is as the first.
+    """
+
+    @wraps(method)
+    def ask(*given, **named):
+        try:
+            return method(*given, **named)
+        except StorageInternalError:
+            return method(*given, **named)
+
+    return ask
+
+
+# Those of a storage, and those that Optuna's cache in front of a database asks.
+_ASKED = "record_heartbeat", "_get_stale_trial_ids", "_get_trials"
+for _name in (*BaseStorage.__abstractmethods__, *_ASKED):
+    setattr(_Storage, _name, _asked_again(getattr(RDBStorage, _name)))
 
 
 def begin(database, called, seed):

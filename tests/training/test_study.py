@@ -1,5 +1,7 @@
 """The study: known-good settings first, resumed by name, pruned, best taken."""
 
+import threading
+import time
 from contextlib import contextmanager
 
 import optuna
@@ -11,6 +13,7 @@ from gwres.errors import InputError
 from gwres.training import fit as fitting
 from gwres.training import study as studies
 from gwres.training.recipe import Recipe
+from tests import postgres
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,47 @@ def test_name_tells_studies_apart_by_what_is_not_tuned(opened):
     assert studies.name(recipe.vary({"learning_rate": 0.01, "seed": 3}), opened) == name
     for change in ({"width": 8}, {"samples": 999}, {"depth": 18}, {"batch": 32}):
         assert studies.name(recipe.vary(change), opened) != name
+
+
+@pytest.mark.skipif(not postgres.INSTALLED, reason="needs PostgreSQL")
+def test_a_database_that_restarts_changes_nothing(opened, url, quick, monkeypatch):
+    """Again and again, in the middle of trials and of what they say."""
+    undisturbed = studies.begin(url, "one", 0)
+    studies.tune(Recipe(), opened, undisturbed, 6, Records())
+    fit = fitting.fit
+
+    def slow(recipe, opened, folder, weights, on_epoch):
+        def told(row):
+            on_epoch(row)
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                study.get_trials()
+
+        return fit(recipe, opened, folder, weights, told)
+
+    monkeypatch.setattr(fitting, "fit", slow)
+    over, restarts = threading.Event(), []
+    with postgres.server() as (folder, run):
+        run("createdb", "studies")
+
+        def restarting():
+            while not over.wait(0.7):
+                postgres.restart(folder, away_s=1.5)
+                restarts.append(1)
+
+        database = studies.storage(f"postgresql+psycopg://me@/studies?host={folder}")
+        thread = threading.Thread(target=restarting)
+        thread.start()
+        try:
+            study = studies.begin(database, "one", 0)
+            studies.tune(Recipe(), opened, study, 6, Records())
+        finally:
+            over.set()
+            thread.join()
+        assert len(restarts) > 3
+        assert studies.table(study).equals(studies.table(undisturbed))
+        database.remove_session()
+        database.engine.dispose()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/o.db", "a+b://c"])
