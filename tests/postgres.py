@@ -47,6 +47,12 @@ def restart(folder, away_s):
     _start(folder)
 
 
+def leave(database):
+    """Close what a storage of studies has open, of which Python would complain."""
+    database.remove_session()
+    database._backend.engine.dispose()
+
+
 def _run(folder, program, *words):
     owner, as_user = folder.stat(), []
     if os.getuid() == 0:

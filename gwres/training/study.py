@@ -14,7 +14,12 @@ import optuna
 import pandas as pd
 import psutil
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import (
+    BaseStorage,
+    RDBStorage,
+    RetryHeartbeatStaleTrialCallback,
+    get_storage,
+)
 from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
@@ -98,8 +103,8 @@ def storage(url):
         url: of a relational database, such as sqlite:///optuna.db.
 
     Returns:
-        optuna RDBStorage; trials of a process that died are tried again, and a
-        database that goes away later is waited for.
+        optuna.storages.BaseStorage; trials of a process that died are tried again, and
+        a database that goes away later is waited for.
 
     Raises:
         InputError: not the URL of a database, or one that does not open.
@@ -109,7 +114,7 @@ def storage(url):
         # Optuna has called its heartbeat experimental since 2021; the lock pins it.
         with warnings.catch_warnings(), cache.lock("study", url):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return _Storage(
+            database = RDBStorage(
                 url,
                 # A connection of before a restart is found out before it is used.
                 engine_kwargs={"pool_pre_ping": True},
@@ -124,16 +129,9 @@ def storage(url):
             f"storage must be a database URL that opens, such as "
             f"sqlite:///optuna.db; received one that does not: {reason}"
         ) from None
-
-
-class _Storage(RDBStorage):
-    """The database of studies, which may go away and come back."""
-
-    def __init__(self, *given, **named):
-        super().__init__(*given, **named)
-        # One that is not there to begin with is the user's to see to.
-        if self.engine.dialect.name != "sqlite":
-            event.listen(self.engine, "do_connect", _connected)
+    # A database that is not there to begin with is the user's to see to.
+    _patient(database.engine)
+    return _asking_again(get_storage(database))
 
 
 def _connected(dialect, _, words, named):
@@ -151,26 +149,33 @@ def _connected(dialect, _, words, named):
             time.sleep(1)
 
 
-def _asked_again(method):
-    """A method of `_Storage`, done again where its connection is lost in the middle.
+def _patient(engine):
+    """An engine whose connections wait for a database that went away."""
+    # A file that is gone does not come back.
+    if engine.dialect.name != "sqlite":
+        event.listen(engine, "do_connect", _connected)
+
+
+def _asking_again(database):
+    """A storage that asks once more where its connection was lost in the middle.
 
     Optuna hides what the reason was; for any other the second time is as the first.
     """
 
-    @wraps(method)
-    def ask(*given, **named):
-        try:
-            return method(*given, **named)
-        except StorageInternalError:
-            return method(*given, **named)
+    def again(method):
+        @wraps(method)
+        def ask(*given, **named):
+            try:
+                return method(*given, **named)
+            except StorageInternalError:
+                return method(*given, **named)
 
-    return ask
+        return ask
 
-
-# Those of a storage, and those that Optuna's cache in front of a database asks.
-_ASKED = "record_heartbeat", "_get_stale_trial_ids", "_get_trials"
-for _name in (*BaseStorage.__abstractmethods__, *_ASKED):
-    setattr(_Storage, _name, _asked_again(getattr(RDBStorage, _name)))
+    public = [name for name in dir(BaseStorage) if not name.startswith("_")]
+    for name in (*public, "record_heartbeat", "_get_stale_trial_ids"):
+        setattr(database, name, again(getattr(database, name)))
+    return database
 
 
 def begin(database, called, seed):

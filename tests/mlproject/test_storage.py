@@ -46,8 +46,7 @@ def test_two_commands_and_their_workers_share_a_study(project, database):
     study = studies.begin(opened, name, 0)
     numbers = sorted(trial.number for trial in studies.finished(study))
     trials = study.get_trials(False)
-    opened.remove_session()
-    opened.engine.dispose()
+    postgres.leave(opened)
     # Those that had begun when the last was finished are finished too.
     assert TRIALS <= len(numbers) <= TRIALS + 2
     states = [trial.state.name for trial in trials]
@@ -85,5 +84,4 @@ def _kill_a_worker(database, command):
             time.sleep(0.05)
         raise AssertionError(command.communicate()[0])
     finally:
-        opened.remove_session()
-        opened.engine.dispose()
+        postgres.leave(opened)
