@@ -113,6 +113,10 @@ class Injected:
     seed: int
     _held: dict = field(default_factory=dict, repr=False, compare=False)
 
+    def __getstate__(self):
+        """What is sent to a worker: what the signals are made of, not the signals."""
+        return vars(self) | {"_held": {}}
+
     def __getattr__(self, name):
         if name in ("start", "stop", "spans", "cuts", "detectors"):
             return getattr(self.recording, name)

@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.signal import welch
 
+from gwres.engine.item import Prepared
+from gwres.engine.work import each
 from gwres.errors import within
 from gwres.layers.whiten import gain
 from gwres.matched.reweighted import GATE, TAPER_S, ZERO_S, gate
+from gwres.progress import progress
 from gwres.search.strain import runs
 from gwres.strain import ASD_SHAPE, DETECTORS, SAMPLE_RATE, SCALE, WHITENED_RATE
 
@@ -21,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 AROUND_S = 64.0  # of usable strain, that an estimate is made from
 EVERY_S = 16.0  # from one estimate to the next
+GROUP = 32  # parts that a worker whitens at a time, each after the one before
 HOP_S = 0.5  # from one Hann segment of 1 s to the next
 # Strain on either side of what is whitened, so that no end of the Fourier transform is
 # near it, and over how much of it strain fades where it begins and ends.
@@ -76,16 +80,45 @@ def along(recording, around_s=AROUND_S, every_s=EVERY_S, gates=None):
     """
     within("around_s", around_s, AROUND_S, 4096)
     within("every_s", every_s, 1, around_s)
+    warned = set()
+    numbers = range(_count(recording, every_s))
+    for spectrum in _along(recording, around_s, every_s, gates, numbers):
+        _tell(spectrum, around_s, warned)
+        yield spectrum
+
+
+def _count(recording, every_s):
+    """Number of parts of a recording."""
+    return -(-_samples(recording.start, recording.stop) // round(every_s * SAMPLE_RATE))
+
+
+def _samples(start, stop):
+    return round((stop - start) * SAMPLE_RATE)
+
+
+def _tell(spectrum, around_s, warned):
+    """Warn of an estimate that is made from little, once of each detector."""
+    for row in np.flatnonzero(spectrum.short & (spectrum.seconds > 0)):
+        if row not in warned:
+            logger.warning(
+                "%s: PSD from GPS %.0f on is made from %.1f s of strain, not %g",
+                *(DETECTORS[row], spectrum.start, spectrum.seconds[row], around_s),
+            )
+            warned.add(row)
+
+
+def _along(recording, around_s, every_s, gates, numbers):
+    """The local ASDs of some parts, which follow each other; see `along`."""
     wanted = round(around_s / HOP_S) - 1
     hop = round(HOP_S * SAMPLE_RATE)
     known = [{} for _ in DETECTORS]  # of each detector: segment's number to its power
-    done, warned = 0, set()
-    total = round((recording.stop - recording.start) * SAMPLE_RATE)
+    total = _samples(recording.start, recording.stop)
     segments = max(0, total // hop - 1)
-    for first in range(0, total, round(every_s * SAMPLE_RATE)):
-        last = min(first + round(every_s * SAMPLE_RATE), total)
+    size, reach, done = round(every_s * SAMPLE_RATE), around_s / HOP_S, 0
+    for number in numbers:
+        first, last = number * size, min((number + 1) * size, total)
         middle = (first + last) / 2 / hop - 1  # in segments, whose centres are 1 s in
-        reach = around_s / HOP_S
+        done = max(done, int(np.ceil(middle - reach)))
         while done < min(segments, middle + reach):
             _add(recording, done, min(segments - done, wanted), gates, known)
             done += min(segments - done, wanted)
@@ -101,13 +134,6 @@ def along(recording, around_s=AROUND_S, every_s=EVERY_S, gates=None):
                 apart = np.minimum(np.diff(sorted(near)) * HOP_S, 1)
                 seconds[row], short[row] = 1 + apart.sum(), len(near) < wanted
         start, stop = (recording.start + end / SAMPLE_RATE for end in (first, last))
-        for row in np.flatnonzero(short & (seconds > 0)):
-            if row not in warned:
-                logger.warning(
-                    "%s: PSD from GPS %.0f on is made from %.1f s of strain, not %g",
-                    *(DETECTORS[row], start, seconds[row], around_s),
-                )
-                warned.add(row)
         yield Spectrum(start, stop, asd, seconds, short)
 
 
@@ -140,6 +166,44 @@ def _median_asd(powers):
     return np.sqrt(np.median(powers, axis=0) / bias)
 
 
+def parts(recording, gates=None, around_s=AROUND_S, every_s=EVERY_S, first=0):
+    """Whiten a recording with its local ASDs; processes and a cluster may help.
+
+    Args:
+        recording: `strain.Recording`.
+        gates: table of `excursions`, which are silenced.
+        around_s: as for `along`.
+        every_s: as for `along`.
+        first: number of the first part that is wanted.
+
+    Yields:
+        (`Spectrum` of a part, the part as `whitened` gives it), in the order of time.
+    """
+    count, warned = _count(recording, every_s), set()
+    spans = [(one, min(one + GROUP, count)) for one in range(first, count, GROUP)]
+    worked = Prepared(_whitening, recording, gates, around_s, every_s)
+
+    def called(span):
+        begin, end = (recording.start + one * every_s for one in span)
+        return f"strain from GPS {begin:.12g} to {end:.12g}"
+
+    # One thread, for more would take as many recordings' memory.
+    for group in each(worked, spans, called, threads=1):
+        for spectrum, white in group:
+            _tell(spectrum, around_s, warned)
+            yield spectrum, white
+
+
+def _whitening(recording, gates, around_s, every_s):
+    """A function of a span of parts' numbers to what `parts` gives of them."""
+
+    def worked(span):
+        spectra = _along(recording, around_s, every_s, gates, range(*span))
+        return [(one, whitened(recording, one, gates)) for one in spectra]
+
+    return worked
+
+
 def excursions(recording, level=GATE, around_s=AROUND_S, every_s=EVERY_S):
     """What is too extreme to be a signal or noise, by `reweighted.gate`'s measure.
 
@@ -164,8 +228,10 @@ def excursions(recording, level=GATE, around_s=AROUND_S, every_s=EVERY_S):
         Usman et al., Class. Quantum Grav. 33, 215004 (2016).
     """
     found = {detector: [] for detector in recording.detectors}
-    for spectrum in along(recording, around_s, every_s):
-        white = whitened(recording, spectrum)
+    white = parts(recording, around_s=around_s, every_s=every_s)
+    total = round(recording.stop - recording.start)
+    counted = ((round(one[0].stop - one[0].start), one) for one in white)
+    for spectrum, white in progress(counted, total, "gates", "second"):
         # The zeros of an excursion may reach into the neighbouring parts.
         around = round(ZERO_S * WHITENED_RATE)
         white = np.pad(white, [(around, around), (0, 0)])

@@ -14,6 +14,7 @@ import pandas as pd
 from gwpy.segments import Segment, SegmentList
 from scipy.signal import upfirdn
 
+from gwres.engine.work import seen
 from gwres.errors import InputError
 from gwres.search.files import DQ_BITS, INJECTION_BITS, listed, stretches
 from gwres.strain import DETECTORS, PHYSICAL, SAMPLE_RATE
@@ -137,6 +138,10 @@ class Recording:
     pieces: dict = field(repr=False)
     _held: dict = field(default_factory=dict, repr=False, compare=False)
 
+    def __getstate__(self):
+        """What is sent to a worker: where the strain lies, not the strain."""
+        return vars(self) | {"_held": {}}
+
     @property
     def detectors(self):
         """Names of the detectors that it has, in the order of `DETECTORS`."""
@@ -228,6 +233,7 @@ def _taps(rate, fraction):
 
 def _resampled(piece, before, after):
     """A piece on the grid, float64; holes are zeros."""
+    seen(piece.path)
     gps, rate, values = piece.load()
     if (gps, rate, len(values)) != (piece.gps, piece.rate, piece.samples):
         raise InputError(f"{piece.path}: has changed since it was opened")

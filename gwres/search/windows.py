@@ -111,7 +111,7 @@ FADED = fade(WHITENED_SAMPLES)
 
 
 def whiten(recording, folder, gates=None):
-    """Whiten a recording with its local PSD, part by part.
+    """Whiten a recording with its local PSD, part by part; see `psd.parts`.
 
     Each part is appended to a file. A call that finds parts of an earlier one, which
     was stopped, goes on after them.
@@ -129,10 +129,9 @@ def whiten(recording, folder, gates=None):
     path = Path(folder) / "white.f4"
 
     def parts(done):
-        for number, spectrum in enumerate(psd.along(recording, gates=gates)):
-            if number >= done:
-                white = psd.whitened(recording, spectrum, gates)[:, columns]
-                yield white[: samples - number * PART].astype("<f4")
+        whitened = psd.parts(recording, gates, first=done)
+        for number, (_, white) in enumerate(whitened, done):
+            yield white[: samples - number * PART, columns].astype("<f4")
 
     appended(path, samples, PART, 4 * len(columns), parts, "whiten")
     whole = {

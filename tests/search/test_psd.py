@@ -270,7 +270,28 @@ def test_the_edges_of_what_is_cut_are_no_excursions(tmp_path, pair):
     assert psd.excursions(recording, level=15).empty
 
 
-def test_memory_does_not_grow_with_the_stretch(tmp_path):
+def test_parts_do_not_depend_on_how_they_are_worked_on(tmp_path, monkeypatch, caplog):
+    """By groups, by processes, or from the middle on: the same numbers."""
+    values = detector_noise(7, seconds=200)
+    values[30 * SAMPLE_RATE : 170 * SAMPLE_RATE] = 0
+    recording = open_strain(challenge(tmp_path / "a.hdf", {("H1", GPS): values}))
+    expected = [psd.whitened(recording, one) for one in psd.along(recording)]
+    assert "PSD" in caplog.text
+    monkeypatch.setattr(psd, "GROUP", 3)
+    for first in (0, 5):
+        caplog.clear()
+        made = list(psd.parts(recording, first=first))
+        assert len(made) == len(expected) - first
+        for (_, one), other in zip(made, expected[first:]):
+            np.testing.assert_array_equal(one, other)
+        assert caplog.text.count("H1: PSD from GPS") == 1
+    monkeypatch.setenv("GWRES_WORKERS", "2")
+    for (_, one), other in zip(psd.parts(recording), expected):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_memory_does_not_grow_with_the_stretch(tmp_path, monkeypatch):
+    monkeypatch.setattr(psd, "GROUP", 4)
     values = detector_noise(6, seconds=64)
     for number in range(6):
         gps = GPS + 64 * number
