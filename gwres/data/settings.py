@@ -86,6 +86,12 @@ class Live:
 
     def __post_init__(self):
         within("batch", self.batch, 2, 65_536)
+        # Besides, TensorFlow 2.21 crashes in float32 on an odd number of windows: its
+        # oneDNN writes beyond an array.
+        if self.batch % 2:
+            raise InputError(
+                f"batch must be even, for half of it is noise; received {self.batch}"
+            )
         within("loud", self.loud, 0.0, 100.0)
         within("ease", self.ease, 0.0, 1.0)
         within("drop", self.drop, 0.0, 0.95)

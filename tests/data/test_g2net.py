@@ -74,6 +74,12 @@ def test_ids_without_files_and_files_without_ids_are_counted_and_listed(copy, ca
         (lambda t: t.assign(target="1"), "expected labels 0 and 1; received only 1"),
         (lambda t: t[:0], "expected labels 0 and 1; received only no rows"),
         (lambda t: t.rename(columns={"target": "y"}), "id,target; received id,y"),
+        (lambda t: t.rename(columns=str.upper), "id,target; received ID,TARGET"),
+        (lambda t: t.reset_index(), "id,target; received index,id,target"),
+        (
+            lambda t: t.assign(target=t["target"].replace("1", "0.5")),
+            "labels must be 0 or 1; received '0.5' for .* such in all",
+        ),
         (lambda t: pd.concat([t, t[:1]]), "1 ids stand twice"),
         (lambda t: t.assign(id="../" + t["id"]), "ids must be 3 to 64 letters"),
     ],
@@ -82,6 +88,61 @@ def test_wrong_labels(copy, change, message):
     relabel(copy, change)
     with pytest.raises(InputError, match=message):
         g2net.folder(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
+        lambda text: b"\n".join(
+            b'"%s","%s"' % tuple(line.split(b",")) for line in text.splitlines()
+        ),
+    ],
+    ids=["of Windows", "quoted"],
+)
+def test_labels_as_other_programs_write_them(simulated, copy, change):
+    path = copy / "training_labels.csv"
+    path.write_bytes(change(path.read_bytes()))
+    columns = ["id", "label"]
+    expected = g2net.folder(simulated).table[columns]
+    assert g2net.folder(copy).table[columns].equals(expected)
+
+
+def test_labels_between_semicolons(copy):
+    path = copy / "training_labels.csv"
+    path.write_bytes(path.read_bytes().replace(b",", b";"))
+    with pytest.raises(InputError, match="expected columns id,target; received id;"):
+        g2net.folder(copy)
+
+
+def test_files_of_half_the_precision(simulated, copy):
+    for path in files(copy):
+        np.save(path, np.load(path).astype(np.float32))
+    whole, half = g2net.folder(simulated), g2net.folder(copy)
+    name = whole.table["id"][0]
+    np.testing.assert_array_equal(half.window(name), np.float32(whole.window(name)))
+
+
+def test_ids_that_read_as_numbers(copy):
+    """Zeros at the front, and what a reader of tables takes for infinity."""
+    named = {}
+    for name, path in zip(("0000000012", "1e10000000"), files(copy)):
+        new = copy / "train" / name[0] / name[1] / name[2] / f"{name}.npy"
+        new.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(new)
+        named[path.stem] = name
+    relabel(copy, lambda table: table.replace(named))
+    folder = g2net.folder(copy)
+    assert {"0000000012", "1e10000000"} <= set(folder.table["id"])
+    assert folder.window("1e10000000").shape == (3, 4096)
+
+
+def test_a_folder_that_is_a_link_and_a_relative_path(simulated, copy, monkeypatch):
+    (copy / "train").rename(copy.parent / "elsewhere")
+    (copy / "train").symlink_to(copy.parent / "elsewhere")
+    monkeypatch.chdir(copy.parent)
+    expected = g2net.folder(simulated).table["id"]
+    assert g2net.folder(copy.name).table["id"].equals(expected)
 
 
 def test_empty_labels_file(copy):

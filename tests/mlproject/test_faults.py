@@ -263,7 +263,7 @@ JOBS = {
     "pack": Job(
         {"psd_windows": "40", "data": "data", "out": "out"},
         (("os:replace", r"train/00000\.npy", 1), ("os:replace", r"gate/", 1)),
-        *("out", 2_000_000),
+        *("out", 1_000_000),
     ),
     "predict": Job(
         {"data": "data", "model": "model", "out": "out/scores.csv"},

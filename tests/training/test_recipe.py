@@ -108,6 +108,7 @@ def test_the_rate_suits_the_first_weights():
         ({"width": "-1"}, "width must be"),
         ({"dropout": "1"}, "dropout must be"),
         ({"batch": "1"}, "batch must be"),
+        ({"batch": "15"}, "batch must be even, .* received 15"),
         ({"drop": "2"}, "drop must be"),
     ],
 )

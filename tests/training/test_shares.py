@@ -254,7 +254,7 @@ def test_any_network_is_shared_on_another_backend():
     ("settings", "message"),
     [
         ({"norm": "batch"}, "norm must be none or group with workers=3, .* batch"),
-        ({"batch": "5"}, "workers must be from 1 to 2; received 3"),
+        ({"batch": "4"}, "workers must be from 1 to 2; received 3"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(monkeypatch, settings, message):
