@@ -88,15 +88,13 @@ def _outcomes(hired, processes, items, name):
     """What items are called, and what came of them, in order."""
     ahead, items, again = AHEAD * processes, enumerate(items), []
     idle, busy, losses = [], {}, Counter()
-    outcomes, called, due = {}, {}, 0
+    outcomes, called, due, all_begun = {}, {}, 0, False
     try:
         while True:
             while len(busy) < processes and (again or len(called) < ahead):
                 job = again.pop() if again else next(items, None)
-                if job is None:
-                    # The last results may be passed on slowly; memory is given back.
-                    while idle:
-                        idle.pop().end()
+                all_begun = job is None
+                if all_begun:
                     break
                 number, item = job
                 called.setdefault(number, name(item))
@@ -121,6 +119,9 @@ def _outcomes(hired, processes, items, name):
                         again.append((worker.number, worker.item))
                     else:
                         outcomes[worker.number] = lost(str(how))
+            # The last results may be passed on slowly; memory is given back.
+            while all_begun and not again and idle:
+                idle.pop().end()
             if due in outcomes:
                 yield called.pop(due), outcomes.pop(due)
                 due += 1

@@ -365,11 +365,13 @@ def _by_workers(short, study, trials, record, weights, url):
     # Whose trial is begun again is known by it, and by no other command's.
     call = uuid.uuid4().hex
     names = [f"{call}-{number}" for number in range(trials - done)]
-    run = partial(_trial, url, study.study_name, short, weights)
+    run = partial(_trial, url, study.study_name, short, weights, trials)
     outcomes = work.jobs(run, enumerate(names), operator.itemgetter(1))
     for made in outcomes:
         if isinstance(made, Failure):
             raise made.error
+        if made is None:
+            continue
         done += 1
         number, varied, params, rows, state, error = made
         told = ", ".join(f"{key} {value:.3g}" for key, value in params.items())
@@ -391,17 +393,20 @@ class _Rows(list):
         self.append(row)
 
 
-def _trial(url, called, short, weights, job):
+def _trial(url, called, short, weights, trials, job):
     """Run one trial of a study, on a worker.
 
     Returns:
         (its number, its recipe, its settings, its rows, complete or pruned or failed,
-        the error or None).
+        the error or None); None where others have finished as many as `trials` since
+        the job was given out.
     """
     number, name = job
     # Those that begin at once know the same trials, and must not try the same.
     study = begin(storage(url), called, short.fit.seed + 10_000 * (number + 1))
     _close_lost(study, name)
+    if len(finished(study)) >= trials:
+        return None
     rows, made = _Rows(), []
 
     def objective(trial):

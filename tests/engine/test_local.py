@@ -114,7 +114,7 @@ def test_workers_end_with_the_program_however_that_ends(tmp_path, number):
     until(lambda: len(alive(marks)) == 2)
     send = os.killpg if number == signal.SIGINT else os.kill
     send(process.pid, number)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == -number
     until(lambda: not alive(marks))
     assert told.count("Traceback") == (number == signal.SIGINT)

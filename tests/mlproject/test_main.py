@@ -1,7 +1,6 @@
 """The main job as a user runs it: `mlflow run`, what it logs, and what it survives."""
 
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -203,22 +202,6 @@ def test_two_entry_points_at_once_on_a_fresh_store(project):
     for process, output in zip(both, outputs):
         assert process.returncode == 0, output
     assert [run.info.status for run in project.runs()] == ["FINISHED", "FINISHED"]
-
-
-def test_killed_and_started_again_it_goes_on(project):
-    settings = TINY | {"trials": "0", "epochs": "40", "samples": "2560"}
-    settings |= {"patience": "40", "seed": "77"}
-    first = project.module(settings)
-    for line in first.stdout:
-        if "epoch 5 of 40" in line:
-            first.send_signal(signal.SIGKILL)
-            break
-    first.communicate()
-    second = project.module(settings)
-    output, _ = second.communicate(timeout=400)
-    assert second.returncode == 0, output
-    assert "goes on after epoch" in output
-    assert "epoch 2 of 40" not in output
 
 
 def test_first_weights_come_from_a_run(finished):

@@ -77,7 +77,8 @@ def _kill_a_worker(database, command):
             for summary in optuna.get_all_study_summaries(opened):
                 study = optuna.load_study(study_name=summary.study_name, storage=opened)
                 for trial in study.get_trials(False, (TrialState.RUNNING,)):
-                    if studies.JOB in trial.user_attrs:
+                    # Not before its settings are known, which are to be tried again.
+                    if studies.JOB in trial.user_attrs and len(trial.params) > 3:
                         _, process = trial.user_attrs[studies.WORKER].split()
                         os.kill(int(process), signal.SIGKILL)
                         return trial.number

@@ -197,7 +197,9 @@ def test_an_accelerator_computes_in_bfloat16(monkeypatch):
     assert fit.precision("float32") == "float32"
 
 
-CASES = [(depth, frontend) for depth in DEPTHS for frontend in FRONTENDS]
+# Each depth, and each front end; test_resnet.py saves and loads all pairs.
+CASES = [(depth, "waveform") for depth in DEPTHS]
+CASES += [(18, frontend) for frontend in FRONTENDS if frontend != "waveform"]
 LOAD = """
 import sys
 import keras, numpy as np
