@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gwres import proof
-from gwres.errors import InputError
+from gwres.errors import InputError, writing
 from gwres.proof import Damaged
 
 logger = logging.getLogger(__name__)
@@ -60,12 +60,9 @@ def replacing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        yield scratch / path.name
-        os.replace(scratch / path.name, path)
-    except OSError as error:
-        # The system's error for a full disk names no file.
-        error.filename = error.filename or str(path)
-        raise
+        with writing(path):
+            yield scratch / path.name
+            os.replace(scratch / path.name, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -1,4 +1,6 @@
-"""The one error that a user can fix, and the checks that raise it."""
+"""The one error that a user can fix, the checks that raise it, and a file's name."""
+
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -20,3 +22,16 @@ def among(name, value, known):
     if value not in known:
         listed = ", ".join(map(str, known))
         raise InputError(f"{name} must be one of {listed}; received {value}")
+
+
+@contextmanager
+def writing(path):
+    """Have an error of the system name the file that is written here.
+
+    That for a full disk names none.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

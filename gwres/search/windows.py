@@ -7,6 +7,7 @@ import numpy as np
 
 from gwres import proof
 from gwres.engine.work import seen
+from gwres.errors import writing
 from gwres.layers.whiten import fade
 from gwres.progress import progress
 from gwres.search import psd
@@ -169,9 +170,10 @@ def appended(path, rows, size, width, make, name):
         rest = round((rows - done * size) * PART_S / size)
         for part in progress(_seconds(made, size), rest, name, "second"):
             data = part.tobytes()
-            for one, written in ((file, data), (digests, proof.packed(data))):
-                one.write(written)
-                one.flush()
+            with writing(path):
+                for one, written in ((file, data), (digests, proof.packed(data))):
+                    one.write(written)
+                    one.flush()
 
 
 def _seconds(parts, size):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from gwres import cache, proof
 from gwres.engine.work import each
-from gwres.errors import InputError
+from gwres.errors import InputError, writing
 from gwres.progress import progress
 from gwres.simulate import waveforms
 from gwres.simulate.detectors import delays, patterns
@@ -223,7 +223,8 @@ def _write(job):
     for name, window in zip(table["id"], strain):
         path = folder / source.split / name[0] / name[1] / name[2] / f"{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, window)
+        with writing(path):
+            np.save(path, window)
     part = _part(folder, source, start)
     with cache.keeping(part) as scratch:
         table.to_parquet(scratch, index=False)

@@ -99,12 +99,14 @@ def squeezed(project, command, cache, folder, size):
 
 
 def contents(place):
-    """Each file below a folder, or the one that it is."""
-    files = [place] if place.is_file() else sorted(place.rglob("*"))
+    """Each file below a folder, but what a killed process left hidden."""
+    files = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    names = [path.relative_to(place) for path in files]
+    hidden = [any(part.startswith(".") for part in name.parts) for name in names]
     return {
-        str(path.relative_to(place)): path.read_bytes()
-        for path in files
-        if path.is_file()
+        str(name): path.read_bytes()
+        for path, name, skipped in zip(files, names, hidden)
+        if not skipped
     }
 
 
@@ -256,7 +258,7 @@ class Job:
 
 JOBS = {
     "simulate": Job(
-        {"train": "60", "test": "500", "out": "out"},
+        {"train": "60", "test": "300", "out": "out"},
         (("os:replace", r"\.csv", 1),),
         *("out", 10_000_000),
     ),
@@ -274,9 +276,7 @@ JOBS = {
         {"strain": "strain", "model": "pretrained", "slides": "2", "threshold": "8"},
         (
             ("gwres.proof:packed", "", 4),
-            ("gwres.proof:packed", "", 6),
             ("os:replace", "first-", 1),
-            ("gwres.tracking.log:files", "", 1),
         ),
         *("cache", 500_000),
     ),
@@ -290,7 +290,7 @@ def placed(undisturbed, tmp_path_factory):
     rehearsal.write(strain, 96, seed=1)
     model = f"runs:/{undisturbed[0].trained.info.run_id}/model"
     data = tmp_path_factory.mktemp("data") / "set"
-    dataset.write(data, population("g2net"), 60, 500, seed=0)
+    dataset.write(data, population("g2net"), 60, 300, seed=0)
     known = {"model": model, "strain": str(strain), "data": str(data)}
 
     def placed(name, folder):
