@@ -48,6 +48,8 @@ def main(folder, *command):
     os.environ["HOME"] = folder
     os.environ["PYTHONPATH"] = str(readme.ROOT)
     os.environ["RAY_AUTH_MODE"] = "token"
+    # By itself Ray lets its workers come after all else, such as the other tests.
+    os.environ["RAY_worker_niceness"] = "0"
     ray(readme.line("ray get-auth-token --generate"))
     # GPUs are numbers to Ray: it looks for none where it is told of some.
     has = "--num-cpus=1", "--num-gpus=2"

@@ -110,6 +110,8 @@ def test_workers_end_with_the_program_however_that_ends(tmp_path, number):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and what that starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until(lambda: len(alive(marks)) == 2)
     send = os.killpg if number == signal.SIGINT else os.kill
