@@ -12,18 +12,23 @@ import numpy as np
 import psutil
 import pytest
 
-from gwres.data import unlabelled
+from gwres.data import pack, unlabelled
+from gwres.data.corpus import open_corpus
+from gwres.data.settings import Data
 from gwres.engine.work import crew, each
 from gwres.jobs import predict
 from gwres.matched import score as scoring
 from gwres.models.classifier import classifier, network
 from gwres.models.resnet import ResNet
+from gwres.search import psd
+from gwres.search.strain import open_strain
 from gwres.serve.scorer import Scorer
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import population
 from tests import readme
 from tests.engine import cluster, jobs
 from tests.mlproject.conftest import Project
+from tests.search.recorded import GPS, challenge, white
 from tests.training.test_shares import Few, lost, undisturbed_and
 
 G2NET = population("g2net")
@@ -35,10 +40,13 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def made():
-    """A bank and a judged set."""
+def made(folder, strain, packed):
+    """A bank, a judged set, packed windows, and whitened strain."""
     windows = dataset.cached_windows(dataset.Source(G2NET, 3, "holdout"), 20)
-    return contents(waveforms.bank(G2NET, 12, 7)), contents(windows)
+    pack.write(packed, open_corpus(Data(source=str(folder))), {})
+    parts = [one.tobytes() for _, one in psd.parts(open_strain(strain))]
+    bank = waveforms.bank(G2NET, 12, 7)
+    return contents(bank), contents(windows), contents(packed), parts
 
 
 @pytest.fixture
@@ -46,10 +54,15 @@ def small(monkeypatch):
     """Chunks of a few, which workers are told by their items."""
     monkeypatch.setattr(waveforms, "CHUNK", 2)
     monkeypatch.setattr(dataset, "CHUNK", 4)
+    monkeypatch.setattr(pack, "SHARD", 16)
+    monkeypatch.setattr(pack, "CHUNK", 8)
+    monkeypatch.setattr(psd, "GROUP", 2)
 
 
 @pytest.mark.usefixtures("small")
 def test_files_are_the_same_to_the_byte(monkeypatch, tmp_path):
+    dataset.write(tmp_path / "set", G2NET, 60, 4, seed=5)
+    strain = challenge(tmp_path / "strain.hdf", {("H1", GPS): white(0, 80, 2048)})
     results = []
     for name in ("cluster", "disturbed", "here"):
         monkeypatch.setenv("GWRES_CACHE", str(tmp_path / name))
@@ -58,11 +71,13 @@ def test_files_are_the_same_to_the_byte(monkeypatch, tmp_path):
         if name == "disturbed":
             killer = threading.Thread(target=kill_one)
             killer.start()
-        results.append(made())
+        packed = tmp_path / f"{name}-packed"
+        results.append(made(tmp_path / "set", strain, packed))
         if name == "disturbed":
             killer.join()
     clean, disturbed, here = results
     assert len(here[0]) == 5 and len(here[1]) == 5
+    assert len(here[2]) > 20 and len(here[3]) == 5
     assert clean == here
     assert disturbed == here
 
