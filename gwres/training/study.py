@@ -405,7 +405,9 @@ def _trial(url, called, short, weights, trials, job):
     # Those that begin at once know the same trials, and must not try the same.
     study = begin(storage(url), called, short.fit.seed + 10_000 * (number + 1))
     _close_lost(study, name)
-    if len(finished(study)) >= trials:
+    # What waits are the settings of a trial that was lost, perhaps this job's own.
+    waiting = study.get_trials(False, (TrialState.WAITING,))
+    if len(finished(study)) >= trials and not waiting:
         return None
     rows, made = _Rows(), []
 
