@@ -78,22 +78,21 @@ def along(recording, around_s=AROUND_S, every_s=EVERY_S, gates=None):
     Source:
         Allen et al., Phys. Rev. D 85, 122006 (2012), appendix B.
     """
-    within("around_s", around_s, AROUND_S, 4096)
-    within("every_s", every_s, 1, around_s)
-    warned = set()
-    numbers = range(_count(recording, every_s))
+    warned, numbers = set(), range(_count(recording, around_s, every_s))
     for spectrum in _along(recording, around_s, every_s, gates, numbers):
         _tell(spectrum, around_s, warned)
         yield spectrum
 
 
-def _count(recording, every_s):
-    """Number of parts of a recording."""
-    return -(-_samples(recording.start, recording.stop) // round(every_s * SAMPLE_RATE))
+def _count(recording, around_s, every_s):
+    """Number of parts of a recording; `InputError` if a parameter is out of range."""
+    within("around_s", around_s, AROUND_S, 4096)
+    within("every_s", every_s, 1, around_s)
+    return -(-_samples(recording) // round(every_s * SAMPLE_RATE))
 
 
-def _samples(start, stop):
-    return round((stop - start) * SAMPLE_RATE)
+def _samples(recording):
+    return round((recording.stop - recording.start) * SAMPLE_RATE)
 
 
 def _tell(spectrum, around_s, warned):
@@ -112,7 +111,7 @@ def _along(recording, around_s, every_s, gates, numbers):
     wanted = round(around_s / HOP_S) - 1
     hop = round(HOP_S * SAMPLE_RATE)
     known = [{} for _ in DETECTORS]  # of each detector: segment's number to its power
-    total = _samples(recording.start, recording.stop)
+    total = _samples(recording)
     segments = max(0, total // hop - 1)
     size, reach, done = round(every_s * SAMPLE_RATE), around_s / HOP_S, 0
     for number in numbers:
@@ -178,8 +177,11 @@ def parts(recording, gates=None, around_s=AROUND_S, every_s=EVERY_S, first=0):
 
     Yields:
         (`Spectrum` of a part, the part as `whitened` gives it), in the order of time.
+
+    Raises:
+        InputError: a parameter out of range.
     """
-    count, warned = _count(recording, every_s), set()
+    count, warned = _count(recording, around_s, every_s), set()
     spans = [(one, min(one + GROUP, count)) for one in range(first, count, GROUP)]
     worked = Prepared(_whitening, recording, gates, around_s, every_s)
 

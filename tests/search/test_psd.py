@@ -153,6 +153,8 @@ def test_whole_strain_gives_no_warning(recording, caplog):
 def test_settings_out_of_range(recording, name, value):
     with pytest.raises(InputError, match=name):
         next(psd.along(recording, **{name: value}))
+    with pytest.raises(InputError, match=name):
+        psd.excursions(recording, **{name: value})
 
 
 def test_a_longer_surrounding(recording, pair):
