@@ -219,13 +219,15 @@ def _parallel(draws, signature, make):
         signature: their tuple of tf.TensorSpec.
         make: function of the draws to a batch, run in the graph.
     """
+    # Left to tune itself, tf.data waits by the wall clock: set back by a day, it would
+    # keep a training that is done waiting for as long.
     options = tf.data.Options()
-    options.autotune.cpu_budget = cores()
+    options.autotune.enabled = False
     dataset = tf.data.Dataset.from_generator(
         lambda: noted(draws()), output_signature=signature
     )
-    dataset = dataset.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    dataset = dataset.map(make, num_parallel_calls=cores(), deterministic=True)
+    return dataset.prefetch(cores()).with_options(options)
 
 
 # Largest shift of a packed window, samples: what wraps round must stay in the faded

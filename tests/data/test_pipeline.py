@@ -1,5 +1,8 @@
 """Live batches are made by the public parts that an experiment can test."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +17,29 @@ from gwres.layers.whiten import FREQUENCIES, gain, whiten
 from gwres.simulate import dataset, waveforms
 from gwres.simulate.population import population
 from gwres.simulate.waveforms import place
+from tests import clock
+
+# Takes batches while its clock goes back by a day, and leaves some that were made. And
+# again: TensorFlow's own tuning waited about once in six times.
+SET_BACK = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gwres.data import pipeline
+from gwres.data.settings import Live
+
+windows, labels = np.zeros((64, 2048, 3), np.float16), np.arange(64) % 2
+made = pipeline.packed(windows, labels, Live(batch=2), seed=0, steps=1000)
+for day in range(1, 26):
+    batches = iter(made)
+    for step in range(30):
+        next(batches)
+        if step == 10:
+            Path(sys.argv[1]).write_text(f"-{day}d")
+    del batches
+"""
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +167,16 @@ def test_batches_do_not_depend_on_the_cores(bank, curve, monkeypatch, count):
     assert len(whole) == 4 and len(late) == 2
     for one, again in zip(whole[2:], late):
         np.testing.assert_array_equal(one, again)
+
+
+@clock.needed
+def test_batches_do_not_wait_for_a_clock_that_is_set_back(tmp_path):
+    """TensorFlow's own tuning of them did, until the clock was where it had been."""
+    file = tmp_path / "clock"
+    file.write_text("-0d")
+    subprocess.run(
+        [sys.executable, "-c", SET_BACK, str(file)],
+        env=os.environ | clock.settings(file),
+        timeout=100,
+        check=True,
+    )

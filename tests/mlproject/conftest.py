@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,16 @@ def words(settings, sign=None):
     return [word for pair in pairs for word in pair]
 
 
+def ended(process):
+    """Output of a process at its end; killed with its group if that does not come."""
+    try:
+        return process.communicate(timeout=500)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        said = process.communicate()[0]
+        pytest.fail(f"{process.args} has not ended in 500 s: {said}")
+
+
 class Project:
     """A copy of the project with a store of its own, and commands run in it."""
 
@@ -37,19 +48,20 @@ class Project:
             "PYTHONPATH": str(folder),
         }
 
-    def start(self, command):
+    def start(self, command, **more):
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | more,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
-    def run(self, command):
-        process = self.start(command)
-        output, _ = process.communicate(timeout=400)
+    def run(self, command, **more):
+        process = self.start(command, **more)
+        output = ended(process)
         return process.returncode, output
 
     def command(self, settings, entry="main"):

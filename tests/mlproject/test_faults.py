@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -18,6 +17,7 @@ from gwres.mlproject import entry as entries
 from gwres.search import rehearsal
 from gwres.simulate import dataset
 from gwres.simulate.population import population
+from tests import clock
 
 from .conftest import TINY, Project, words
 
@@ -62,23 +62,12 @@ SMALL = """
 folder=$1; mkdir -p "$folder" && mount -t tmpfs -o size="$2" gwres "$folder" || exit 99
 shift 2; "$@"; code=$?; cp -r "$folder" kept; exit $code
 """
-FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 ALONE = ["unshare", "--mount", *(["--map-root-user"] if os.getuid() else [])]
 
 
 def started(project, command, cache, **more):
     """A command with a cache of its own, to its end: exit code and output."""
-    process = subprocess.Popen(
-        command,
-        cwd=project.folder,
-        env=project.environment | {"GWRES_CACHE": str(cache)} | more,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    output, _ = process.communicate(timeout=400)
-    return process.returncode, output
+    return project.run(command, GWRES_CACHE=str(cache), **more)
 
 
 def entry(settings, name="main"):
@@ -138,18 +127,6 @@ def metrics(undisturbed):
     return metrics
 
 
-def clocked(file):
-    """Settings under which a clock is read from a file, and goes back as told there."""
-    [library] = FAKETIME
-    file.write_text("-1d")
-    return {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-
-
 def set_back(cache, file):
     """Set a clock back two days more as soon as a training has written a checkpoint."""
     begun = time.time()
@@ -174,15 +151,16 @@ def test_killed_in_every_phase_the_same_command_ends_alike(metrics, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FAKETIME, reason="needs libfaketime")
+@clock.needed
 def test_a_clock_that_is_set_back_changes_nothing(metrics, tmp_path):
     """By a day after a kill, and by two more in the middle of what goes on."""
     project, cache = Project(tmp_path / "gwres"), tmp_path / "cache"
     killed(project, SETTINGS, cache, *PHASES["second trial"])
     file = tmp_path / "clock"
+    file.write_text("-1d")
     thread = threading.Thread(target=set_back, args=(cache, file), daemon=True)
     thread.start()
-    code, output = started(project, entry(SETTINGS), cache, **clocked(file))
+    code, output = started(project, entry(SETTINGS), cache, **clock.settings(file))
     assert code == 0, output
     thread.join(timeout=1)
     assert not thread.is_alive()

@@ -12,7 +12,7 @@ import pytest
 from gwres.tracking import tags
 from gwres.training.recipe import Recipe
 
-from .conftest import TINY
+from .conftest import TINY, ended
 
 METRICS = {
     "train/loss",
@@ -199,7 +199,7 @@ def test_two_entry_points_at_once_on_a_fresh_store(project):
     """Neither is in the other's way; of two `mlflow run`, see docs/train.md."""
     few = TINY | {"trials": "0", "frontend": "waveform", "epochs": "1"}
     both = [project.module(few) for _ in range(2)]
-    outputs = [process.communicate(timeout=500)[0] for process in both]
+    outputs = [ended(process) for process in both]
     for process, output in zip(both, outputs):
         assert process.returncode == 0, output
     assert [run.info.status for run in project.runs()] == ["FINISHED", "FINISHED"]

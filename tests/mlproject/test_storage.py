@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from gwres.training import study as studies
 from tests import postgres, readme
 
-from .conftest import TINY
+from .conftest import TINY, ended
 
 TRIALS = 4
 
@@ -36,7 +36,7 @@ def test_two_commands_and_their_workers_share_a_study(project, database):
     project.client().search_experiments()
     both = [project.start(words), project.start([*words, "-P", "workers=2"])]
     killed = _kill_a_worker(database, both[1])
-    outputs = [process.communicate(timeout=500)[0] for process in both]
+    outputs = [ended(process) for process in both]
     for process, output in zip(both, outputs):
         assert process.returncode == 0, output
     runs = project.runs(parents=False)

@@ -29,7 +29,7 @@ from gwres.tracking import outbox, registry, tags
 from tests import postgres, readme
 from tests.serve.listening import listening
 
-from .conftest import TINY, Project, words
+from .conftest import TINY, Project, ended, words
 
 logger = logging.getLogger(__name__)
 DEPLOY = readme.ROOT / "deploy"
@@ -164,7 +164,7 @@ def trained(users):
         user.start(readme.command(line, **settings))
         for user, settings in zip(users, (ALICE, BOB))
     ]
-    outputs = [process.communicate(timeout=500)[0] for process in both]
+    outputs = [ended(process) for process in both]
     for process, output in zip(both, outputs):
         assert process.returncode == 0, output
     return outputs
@@ -359,7 +359,7 @@ def test_a_killed_server_takes_nothing_from_a_training(
     assert "not logged: epoch" in said and "model (1)" in said
     assert "mlflow run . -e upload --env-manager local" in said
     server.start()
-    output, _ = bobs.communicate(timeout=500)
+    output = ended(bobs)
     assert bobs.returncode == 0, output
     assert "takes what is logged again" in output
     sent = users[0].typed("mlflow run . --env-manager local -e upload")
