@@ -23,20 +23,41 @@ def test_every_depth_and_front_end_has_a_colour_of_its_own():
     assert len({ui.colour(0, frontend) for frontend in FRONTENDS}) == len(FRONTENDS)
 
 
-def test_an_experiment_keeps_what_its_owner_chose(tmp_path, monkeypatch):
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """MLflow's client of an empty store."""
     monkeypatch.chdir(tmp_path)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
-    try:
-        client = mlflow.MlflowClient()
-        kind = "mlflow.experimentKind"
-        made = client.create_experiment("own", tags={kind: "genai_development"})
-        ui.prepare(made)
-        tags = client.get_experiment(made).tags
-        assert tags[kind] == "genai_development"
-        assert "holdout/roc_auc" in tags["mlflow.sharedViewState.gwres"]
-    finally:
-        mlflow.set_tracking_uri(before)
+    yield mlflow.MlflowClient()
+    mlflow.set_tracking_uri(before)
+
+
+def test_an_experiment_keeps_what_its_owner_chose(client):
+    kind = "mlflow.experimentKind"
+    made = client.create_experiment("own", tags={kind: "genai_development"})
+    ui.prepare(made)
+    tags = client.get_experiment(made).tags
+    assert tags[kind] == "genai_development"
+    assert "holdout/roc_auc" in tags["mlflow.sharedViewState.gwres"]
+
+
+def test_two_runs_may_begin_at_once_in_a_new_experiment(client, monkeypatch):
+    """A server's database refuses what another has written since it was asked."""
+    made = client.create_experiment("new")
+    write, others = mlflow.MlflowClient.set_experiment_tag, True
+
+    def late(self, *told):
+        if others:
+            write(self, *told)
+        raise mlflow.MlflowException("duplicate key value violates unique constraint")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", late)
+    ui.prepare(made)
+    assert set(ui.TAGS) <= set(client.get_experiment(made).tags)
+    others = False
+    with pytest.raises(mlflow.MlflowException, match="duplicate key"):
+        ui.prepare(client.create_experiment("another"))
 
 
 def test_the_charts_begin_with_the_result():
