@@ -21,6 +21,20 @@ def cores():
     return given(SETTING) or present
 
 
+def limits(count):
+    """Variables that hold a process to so many cores; set before libraries are loaded.
+
+    By themselves TensorFlow, JAX and linear algebra each take all cores. The threads of
+    the last wait for one another in loops: two processes with two of them on two cores
+    took twice the core-seconds of two with one.
+
+    Args:
+        count: cores; 1 where it is less.
+    """
+    names = "TF_NUM_INTRAOP_THREADS", "NPROC", "OMP_NUM_THREADS"
+    return dict.fromkeys((SETTING, *names), str(max(1, count)))
+
+
 def given(setting):
     """A count that an environment variable gives; None if it is not set.
 

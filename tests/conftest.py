@@ -5,6 +5,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GWPY_RCPARAMS", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Threads of linear algebra wait in loops for cores that the other workers use.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from functools import partial
 

@@ -19,8 +19,7 @@ from multiprocessing.connection import wait
 
 from threadpoolctl import threadpool_limits
 
-from gwres.cores import SETTING as CORES
-from gwres.cores import cores, given
+from gwres.cores import cores, given, limits
 from gwres.engine.item import (
     AHEAD,
     TRIES,
@@ -65,8 +64,7 @@ def threaded(function, items, name, threads):
 def each(function, items, name):
     """As `work.each`, by processes of this machine."""
     processes = given(SETTING) or cores()
-    # TensorFlow reads it when it begins, and would take all cores for each of them.
-    share = {"TF_NUM_INTRAOP_THREADS": str(max(1, cores() // processes))}
+    share = limits(cores() // processes)
     hired = partial(_Worker, pickle.dumps(function), share, attempt)
     # Closed at once, whatever is raised here, and with it the processes.
     with closing(_outcomes(hired, processes, items, name)) as outcomes:
@@ -77,7 +75,7 @@ def each(function, items, name):
 def jobs(function, items, name):
     """As `work.jobs`, by processes of this machine."""
     processes = given(SETTING) or 1
-    share = {CORES: str(max(1, cores() // processes))}
+    share = limits(cores() // processes)
     hired = partial(_Worker, pickle.dumps(function), share, alone)
     with closing(_outcomes(hired, processes, items, name)) as outcomes:
         for _, outcome in outcomes:

@@ -6,8 +6,7 @@
 import os
 import platform
 
-from gwres.cores import SETTING as CORES
-from gwres.cores import cores, given
+from gwres.cores import cores, given, limits
 from gwres.engine import item, local
 from gwres.engine.crew import Crew
 from gwres.errors import InputError
@@ -161,12 +160,11 @@ def _environment(threads):
 
     A machine of a cluster has not those of this process.
     """
-    # TensorFlow's, then those of JAX and of OpenMP.
-    names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC"
     kept = "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
-        **dict.fromkeys((CORES, *names, "OMP_NUM_THREADS"), str(max(1, threads))),
+        **limits(threads),
+        "TF_NUM_INTEROP_THREADS": str(max(1, threads)),
     }
 
 

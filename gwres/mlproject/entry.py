@@ -31,6 +31,7 @@ def run(name, main, argv):
     os.environ.setdefault("GWPY_RCPARAMS", "false")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("gwres").setLevel(logging.INFO)
+    _hold()
     from gwres.errors import InputError
     from gwres.tracking import log
     from gwres.tracking.outbox import Unsent
@@ -50,6 +51,19 @@ def run(name, main, argv):
     logger.log(logging.ERROR if code else logging.INFO, "%s", "\n".join(lines))
     if code:
         sys.exit(code)
+
+
+def _hold():
+    """Hold the libraries that are loaded next to the cores that are to be used.
+
+    What is no count is refused by whoever asks for it first.
+    """
+    from gwres.cores import SETTING, limits
+
+    count = os.environ.get(SETTING, "")
+    if count.isdecimal():
+        for name, value in limits(int(count)).items():
+            os.environ.setdefault(name, value)
 
 
 def _check_names(words):

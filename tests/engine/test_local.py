@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from gwres.engine.work import asked, each
+from gwres.engine.work import jobs as jobs_of
 from gwres.errors import InputError
 from tests.engine import jobs
 from tests.engine.test_work import alive, called, until
@@ -90,6 +91,7 @@ def test_a_crew_is_as_large_as_asked_for(monkeypatch, number, address, size):
 PROGRAM = """
 import sys
 from gwres.engine.work import asked, each
+from gwres.engine.work import jobs as jobs_of
 from tests.engine import jobs
 
 if __name__ == "__main__":
@@ -120,3 +122,11 @@ def test_workers_end_with_the_program_however_that_ends(tmp_path, number):
     assert process.returncode == -number
     until(lambda: not alive(marks))
     assert told.count("Traceback") == (number == signal.SIGINT)
+
+
+def test_workers_share_the_cores(monkeypatch):
+    """And so do the libraries that they load."""
+    monkeypatch.setenv("GWRES_CORES", "6")
+    names = ["GWRES_CORES", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"]
+    assert list(each(os.getenv, names)) == ["3"] * 3
+    assert list(jobs_of(os.getenv, names)) == ["3"] * 3

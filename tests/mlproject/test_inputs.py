@@ -1,5 +1,6 @@
 """Wrong input: one clear line, exit code 2, the run FAILED, nothing trained."""
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -198,3 +199,19 @@ def test_a_name_that_the_locale_cannot_read_is_told(caplog):
     assert end.value.code == 2
     said = caplog.records[-1].getMessage()
     assert "set LC_ALL=C.UTF-8" in said and r"s\udcfc\udcdf" in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"GWRES_CORES": "3", "NPROC": "2"}, {"NPROC": "2", "OMP_NUM_THREADS": "3"}),
+        ({"GWRES_CORES": "many"}, {"NPROC": None, "OMP_NUM_THREADS": None}),
+        ({}, {"NPROC": None, "OMP_NUM_THREADS": None}),
+    ],
+)
+def test_libraries_are_held_to_the_cores_that_are_asked_for(monkeypatch, before, after):
+    """What somebody has set for one of them stays."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", dict(before))
+        entry._hold()
+        assert {name: os.environ.get(name) for name in after} == after

@@ -8,9 +8,10 @@ from .conftest import TINY
 
 
 def test_a_network_is_trained_and_judged_in_detector_noise(project):
-    small = {key: TINY[key] for key in ("width", "bank", "judged", "samples", "epochs")}
+    few = TINY | {"trials": "0"}
+    del few["depth"], few["batch"]
     project.typed(
-        "mlflow run . --env-manager local -P depth=18 -P noise=detector", **small
+        "mlflow run . --env-manager local -P depth=18 -P noise=detector", **few
     )
     run = project.runs()[0]
     assert run.info.status == "FINISHED"
@@ -23,7 +24,7 @@ def test_a_network_is_trained_and_judged_in_detector_noise(project):
     table = pd.read_parquet(path)
     assert {"glitch_H1", "glitch_snr_V1"} <= set(table)
     # The same windows by the classical side, whitened by what is known of them.
-    data = {"noise": "detector", "judged": TINY["judged"]}
+    data = {key: few[key] for key in ("judged", "psd_windows")} | {"noise": "detector"}
     project.mlflow(
         {"model": "matched-filter", "statistic": "reweighted"} | data, "evaluate"
     )
