@@ -124,7 +124,7 @@ def run_of(depth, windows, asd):
 def served(judged, fitted, tmp_path_factory):
     """A server over a store of six runs: its address, the runs by depth."""
     folder = tmp_path_factory.mktemp("store")
-    uri, before = f"sqlite:///{folder / 'mlflow.db'}", mlflow.get_tracking_uri()
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("gwres", (folder / "files").as_uri())
@@ -140,7 +140,7 @@ def served(judged, fitted, tmp_path_factory):
             awake()
             yield address, experiment, runs
         finally:
-            mlflow.set_tracking_uri(before)
+            mlflow.set_tracking_uri(None)
 
 
 def registered(client, run_id):

@@ -5,6 +5,7 @@ parameters, data sets and files once; what it would keep twice is looked for.
 """
 
 import tempfile
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,7 @@ from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
+    LoggedModelOutput,
     LoggedModelStatus,
     Metric,
     RunTag,
@@ -115,22 +117,49 @@ def _table(run_id, files, again, path, columns):
 
 def _model(run_id, files, again, experiment):
     """Log a classifier; its id."""
-    client = mlflow.MlflowClient()
+    client, half = mlflow.MlflowClient(), None
     if again:
-        made = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-        for one in made:
+        for one in client.search_logged_models(
+            [experiment], f"source_run_id = '{run_id}'"
+        ):
             if one.status == LoggedModelStatus.READY:
                 return one.model_id
             # An attempt that ended in its midst.
-            client.delete_logged_model(one.model_id)
+            half = one
     example = np.load(Path(files) / "example.npy", allow_pickle=False)
-    path = Path(files) / "classifier.keras"
+    artifacts = {"classifier": str(Path(files) / "classifier.keras")}
+    if half:
+        return _completed(half, artifacts, example, client.get_run(run_id))
     # Made here, for MLflow by itself makes it in the experiment of the present run.
     settings = client.get_run(run_id).data.params
     made = client.create_logged_model(
         experiment, "model", run_id, tags=resolve_tags(), params=settings
     )
-    return served({"classifier": str(path)}, example, run_id, made.model_id)
+    return served(artifacts, example, run_id, made.model_id)
+
+
+def _completed(half, artifacts, example, run):
+    """Log the rest of a model that its run may name already; its id.
+
+    MLflow's own way would have the run name it again, or name another beside it.
+    """
+    client, run_id = mlflow.MlflowClient(), run.info.run_id
+    if half.model_id not in [one.model_id for one in run.outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(half.model_id, step=0)])
+    model = Model(
+        artifact_path=half.artifact_location,
+        model_uuid=half.model_id,
+        run_id=run_id,
+        model_id=half.model_id,
+    )
+    with _proven(artifacts) as known, tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model")
+        mlflow.pyfunc.save_model(
+            path, mlflow_model=model, artifacts=known, **_parts(example)
+        )
+        client.log_model_artifacts(half.model_id, path)
+    client.finalize_logged_model(half.model_id, LoggedModelStatus.READY)
+    return half.model_id
 
 
 def _end(run_id, files, again, status, at):
@@ -170,14 +199,32 @@ def served(artifacts, example, run_id=None, model_id=None, digests=None):
     Returns:
         The logged model's id.
     """
+    # As `mlflow.pyfunc.log_model`, which knows the present run only.
+    with _proven(artifacts, digests) as known:
+        logged = Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            model_id=model_id,
+            artifacts=known,
+            **_parts(example),
+        )
+    return logged.model_id
+
+
+@contextmanager
+def _proven(artifacts, digests=None):
+    """Artifacts with the list of their digests."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / proof.LIST
         local = {name: Path(one) for name, one in artifacts.items()}
         proof.write_list(path, local | (digests or {}))
-        return _served(artifacts | {"proof": str(path)}, example, run_id, model_id)
+        yield artifacts | {"proof": str(path)}
 
 
-def _served(artifacts, example, run_id, model_id):
+def _parts(example):
+    """What a model that can be served has beside its artifacts."""
     kinds = {"logit": "double", "probability": "double", "detectors": "string"}
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, *SHAPE))]),
@@ -185,18 +232,10 @@ def _served(artifacts, example, run_id, model_id):
         # A list must have a list as its default; an empty one is no ASD.
         params=ParamSchema([ParamSpec("asd", "double", [], (-1,))]),
     )
-    # As `mlflow.pyfunc.log_model`, which knows the present run only.
-    logged = Model.log(
-        artifact_path=None,
-        name="model",
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        model_id=model_id,
-        python_model=str(HERE / "serve" / "model.py"),
-        artifacts=artifacts,
-        code_paths=[str(HERE)],
-        signature=signature,
-        input_example=np.asarray(example, dtype=np.float64),
-        pip_requirements=[f"{name}=={version(name)}" for name in SERVED],
-    )
-    return logged.model_id
+    return {
+        "python_model": str(HERE / "serve" / "model.py"),
+        "code_paths": [str(HERE)],
+        "signature": signature,
+        "input_example": np.asarray(example, dtype=np.float64),
+        "pip_requirements": [f"{name}=={version(name)}" for name in SERVED],
+    }

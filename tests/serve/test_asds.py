@@ -87,14 +87,14 @@ def own(files):
 @pytest.fixture(scope="module")
 def logged(files, strain, tmp_path_factory):
     """The folder of the model as MLflow keeps it."""
-    folder, before = tmp_path_factory.mktemp("store"), mlflow.get_tracking_uri()
+    folder = tmp_path_factory.mktemp("store")
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with log.run("train"):
             model_id = messages.served(files, strain[:1])
         kept = mlflow.get_logged_model(model_id).artifact_location
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
     return Path(kept.removeprefix("file://"))
 
 

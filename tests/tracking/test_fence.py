@@ -61,7 +61,6 @@ def strange(value, seen=()):
 def answers(tmp_path_factory):
     """What each function of the room gives, of a store with a champion."""
     folder = tmp_path_factory.mktemp("store")
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     given = {}
 
@@ -110,7 +109,7 @@ def answers(tmp_path_factory):
                 given["registry.files"] = dict(files)
             keep(runs.environment, "x")
             keep(runs.first_weights, run.id)
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
     return given
 
 

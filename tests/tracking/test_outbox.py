@@ -165,12 +165,11 @@ def test_a_defect_is_told_as_one(server, tmp_path, monkeypatch):
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run of experiment 1, in a store of this machine; experiment 0 is open."""
-    before = mlflow.get_tracking_uri()
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     store = mlflow.MlflowClient()
     yield store.create_run(store.create_experiment("other"))
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
 
 
 def test_what_is_said_twice_is_there_once(run, tmp_path):
@@ -229,18 +228,19 @@ def test_what_is_said_twice_is_there_once(run, tmp_path):
     assert len(after.outputs.model_outputs) == 1
 
 
-def test_a_model_that_came_half_is_logged_anew(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("fails", ["log_outputs", "log_model_artifacts"])
+def test_a_model_that_came_half_is_completed(run, tmp_path, monkeypatch, fails):
     (tmp_path / "files").mkdir()
     small = classifier(network(ResNet(16, 2), "spectrogram"), np.ones((3, 2049)))
     small.save(tmp_path / "files" / "classifier.keras")
     np.save(tmp_path / "files" / "example.npy", noise(np.random.default_rng(0), 1))
     message = {"kind": "model", "run": run.info.run_id, "content": {"experiment": "1"}}
 
-    def away(*_):
+    def away(*_, **__):
         raise mlflow.MlflowException("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow.MlflowClient, "log_model_artifacts", away)
+        patch.setattr(mlflow.MlflowClient, fails, away)
         with pytest.raises(mlflow.MlflowException):
             messages.deliver(message, tmp_path / "files", {}, False)
     store = mlflow.MlflowClient()
@@ -248,7 +248,12 @@ def test_a_model_that_came_half_is_logged_anew(run, tmp_path, monkeypatch):
     assert half.status == "FAILED" and half.experiment_id == "1"
     whole = messages.deliver(message, tmp_path / "files", {}, True)
     [model] = store.search_logged_models(["1"])
-    assert model.model_id == whole != half.model_id and model.status == "READY"
+    assert model.model_id == whole == half.model_id and model.status == "READY"
+    [named] = store.get_run(run.info.run_id).outputs.model_outputs
+    assert named.model_id == whole
+    strain = np.load(tmp_path / "files" / "example.npy")
+    answer = mlflow.pyfunc.load_model(f"models:/{whole}").predict(strain)
+    assert np.isfinite(answer["logit"]).all()
 
 
 def test_an_upload_leaves_alone_what_is_not_its_own(

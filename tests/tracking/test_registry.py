@@ -34,14 +34,14 @@ def network_of_before():
 @pytest.fixture(scope="module")
 def model_id(network_of_before, strain, tmp_path_factory):
     """A logged classifier in a store of its own."""
-    folder, before = tmp_path_factory.mktemp("store"), mlflow.get_tracking_uri()
+    folder = tmp_path_factory.mktemp("store")
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with log.run("train"):
             made = log.model(network_of_before, strain[:1])
         yield made
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
 
 
 def home(model_id):

@@ -18,9 +18,8 @@ from tests.contract import fresh
 
 @pytest.fixture
 def uri(tmp_path):
-    before = mlflow.get_tracking_uri()
     yield f"sqlite:///{tmp_path / 'mlflow.db'}"
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
 
 
 def tables(path):
@@ -80,12 +79,12 @@ def test_mlflow_opens_its_stores_by_itself():
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     """The database of a store without runs, for making its tables takes seconds."""
-    folder, before = tmp_path_factory.mktemp("empty"), mlflow.get_tracking_uri()
+    folder = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
         store.open_store()
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
     return folder / "mlflow.db"
 
 
@@ -96,13 +95,12 @@ def home(empty, tmp_path, monkeypatch):
     made.mkdir(parents=True)
     shutil.copy(empty, made)
     monkeypatch.chdir(made)
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{made / 'mlflow.db'}")
     (made / "note.txt").write_text("kept")
     with log.run("train") as run:
         log.file(made / "note.txt")
     yield made, run.id
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
 
 
 def moved(home, monkeypatch):

@@ -27,10 +27,9 @@ def test_every_depth_and_front_end_has_a_colour_of_its_own():
 def client(tmp_path, monkeypatch):
     """MLflow's client of an empty store."""
     monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     yield mlflow.MlflowClient()
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
 
 
 def test_an_experiment_keeps_what_its_owner_chose(client):
@@ -98,7 +97,6 @@ def test_the_server_serves_the_store_that_was_written(
 
 def test_lines_name_the_experiment_and_the_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     try:
         mlflow.set_experiment("a study")
@@ -107,7 +105,7 @@ def test_lines_name_the_experiment_and_the_environment(tmp_path, monkeypatch):
             report, look, promote = ui.next_steps()
             assert len(ui.next_steps(reported=False)) == 2
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
     assert Path(report.removeprefix("report   ")).read_text() == "<html"
     assert f"/runs/{run.info.run_id}?workflowType=" in look
     words = "mlflow run . -e promote --experiment-name 'a study'"
