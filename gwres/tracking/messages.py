@@ -146,6 +146,15 @@ def _completed(half, artifacts, example, run):
     client, run_id = mlflow.MlflowClient(), run.info.run_id
     if half.model_id not in [one.model_id for one in run.outputs.model_outputs]:
         client.log_outputs(run_id, [LoggedModelOutput(half.model_id, step=0)])
+    # As MLflow does, what the run has measured without a step is the model's too.
+    given = {one.key for one in half.metrics or ()}
+    measured = [
+        Metric(one.key, one.value, one.timestamp, 0, model_id=half.model_id)
+        for name in run.data.metrics.keys() - given
+        for one in client.get_metric_history(run_id, name)
+        if one.step == 0
+    ]
+    client.log_batch(run_id, metrics=measured)
     model = Model(
         artifact_path=half.artifact_location,
         model_uuid=half.model_id,

@@ -235,6 +235,9 @@ def test_a_model_that_came_half_is_completed(run, tmp_path, monkeypatch, fails):
     small.save(tmp_path / "files" / "classifier.keras")
     np.save(tmp_path / "files" / "example.npy", noise(np.random.default_rng(0), 1))
     message = {"kind": "model", "run": run.info.run_id, "content": {"experiment": "1"}}
+    store = mlflow.MlflowClient()
+    store.log_metric(run.info.run_id, "holdout/roc_auc", 0.9)
+    store.log_metric(run.info.run_id, "val/loss", 0.5, step=3)
 
     def away(*_, **__):
         raise mlflow.MlflowException("away")
@@ -243,7 +246,6 @@ def test_a_model_that_came_half_is_completed(run, tmp_path, monkeypatch, fails):
         patch.setattr(mlflow.MlflowClient, fails, away)
         with pytest.raises(mlflow.MlflowException):
             messages.deliver(message, tmp_path / "files", {}, False)
-    store = mlflow.MlflowClient()
     [half] = store.search_logged_models(["1"])
     assert half.status == "FAILED" and half.experiment_id == "1"
     whole = messages.deliver(message, tmp_path / "files", {}, True)
@@ -251,6 +253,8 @@ def test_a_model_that_came_half_is_completed(run, tmp_path, monkeypatch, fails):
     assert model.model_id == whole == half.model_id and model.status == "READY"
     [named] = store.get_run(run.info.run_id).outputs.model_outputs
     assert named.model_id == whole
+    assert [(one.key, one.value) for one in model.metrics] == [("holdout/roc_auc", 0.9)]
+    assert len(store.get_metric_history(run.info.run_id, "holdout/roc_auc")) == 1
     strain = np.load(tmp_path / "files" / "example.npy")
     answer = mlflow.pyfunc.load_model(f"models:/{whole}").predict(strain)
     assert np.isfinite(answer["logit"]).all()
